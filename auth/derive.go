@@ -1,0 +1,107 @@
+package auth
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/pbkdf2"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+
+	"github.com/deskline/deskline/xmpp/jid"
+	"github.com/deskline/deskline/xmpp/sasl"
+)
+
+const saltSize = 16
+
+// Derive makes the keys of a password for each mechanism, with new salts. It
+// costs milliseconds of CPU; the error wraps sasl.ErrPassword.
+func (s *Service) Derive(password string) (map[string]Keys, error) {
+	prepared, err := sasl.PreparePassword(password)
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[string]Keys, len(mechanisms))
+	for _, mech := range mechanisms {
+		// PLAIN alone is checked with the keys of SHA-256 too.
+		if mech == sasl.Plain || !s.enabled(mech) && mech != sasl.ScramSHA256 {
+			continue
+		}
+		salt := make([]byte, saltSize)
+		_, _ = rand.Read(salt) // never fails
+		k, err := deriveKeys(mech, prepared, salt, s.cfg.Iterations)
+		if err != nil {
+			return nil, err
+		}
+		all[mech] = k
+	}
+	return all, nil
+}
+
+// derive is Derive at the pace set for the server.
+func (s *Service) derive(ctx context.Context, password string) (keys map[string]Keys, err error) {
+	waited := s.paced(ctx, func() { keys, err = s.Derive(password) })
+	if waited != nil {
+		return nil, waited
+	}
+	return keys, err
+}
+
+// paced runs work when fewer than Config.Derivations are under way.
+func (s *Service) paced(ctx context.Context, work func()) error {
+	select {
+	case s.deriving <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("wait to derive keys: %w", ctx.Err())
+	}
+	defer func() { <-s.deriving }()
+	work()
+	return nil
+}
+
+// deriveKeys is RFC 5802 §3 for a prepared password.
+func deriveKeys(mech, password string, salt []byte, iterations int) (Keys, error) {
+	h := sasl.Hash(mech)
+	salted, err := pbkdf2.Key(h, password, salt, iterations, h().Size())
+	if err != nil {
+		return Keys{}, fmt.Errorf("derive keys for %s: %w", mech, err)
+	}
+	mac := func(msg string) []byte {
+		m := hmac.New(h, salted)
+		m.Write([]byte(msg))
+		return m.Sum(nil)
+	}
+	stored := h()
+	stored.Write(mac("Client Key"))
+	return Keys{
+		Salt:       salt,
+		Iterations: iterations,
+		StoredKey:  stored.Sum(nil),
+		ServerKey:  mac("Server Key"),
+	}, nil
+}
+
+// madeUp returns keys that no password fits, always the same for a name.
+func (s *Service) madeUp(mech, name string) Keys {
+	stored := hmac.New(sasl.Hash(mech), s.cfg.Secret)
+	stored.Write([]byte("key\x00" + mech + "\x00" + name))
+	salt := hmac.New(sha256.New, s.cfg.Secret)
+	salt.Write([]byte("salt\x00" + mech + "\x00" + name))
+	key := stored.Sum(nil)
+	return Keys{
+		Salt:       salt.Sum(nil)[:saltSize],
+		Iterations: s.cfg.Iterations,
+		StoredKey:  key,
+		ServerKey:  key,
+	}
+}
+
+// owner prepares a user name (RFC 8265 §3.3, by RFC 7622 §3.3). A name that no
+// account can have gives the zero JID.
+func owner(user, domain string) jid.JID {
+	j, err := jid.New(user, domain, "")
+	if err != nil || j.Local() == "" {
+		return jid.JID{}
+	}
+	return j
+}

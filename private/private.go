@@ -1,0 +1,148 @@
+// Package private keeps XML that clients store for themselves (XEP-0049), one
+// element for each name, seen by nobody but its owner.
+//
+//	private.Register(m, private.Config{Store: store})
+package private
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/deskline/deskline/xmpp/mux"
+	"github.com/deskline/deskline/xmpp/stanza"
+)
+
+// NS is the namespace of private storage.
+const NS = "jabber:iq:private"
+
+// Config sets up private storage. Zero limits have the defaults given.
+type Config struct {
+	Store    Store
+	MaxBytes int // of one element, default 64 KiB
+	MaxNames int // elements in one request, default 16
+}
+
+type service struct{ Config }
+
+// Register adds private storage to the accounts.
+func Register(m *mux.Mux, cfg Config) {
+	cfg.MaxBytes = cmp.Or(cfg.MaxBytes, 64<<10)
+	cfg.MaxNames = cmp.Or(cfg.MaxNames, 16)
+	s := service{cfg}
+	m.Handle(mux.Route{Name: stanza.Name{Space: NS, Local: "query"}, Get: s.get, Set: s.set, Scope: mux.ScopeAccount})
+}
+
+func (s service) get(ctx context.Context, req *mux.Request) ([]byte, error) {
+	content, err := s.content(req)
+	if err != nil {
+		return nil, err
+	}
+	// XEP-0049 §3: one element a request.
+	if len(content.Children) != 1 {
+		return nil, stanza.ErrBadRequest("name one element")
+	}
+	name := content.Children[0].Name
+	stored, err := s.Store.Private(ctx, req.Owner, name.Space, name.Local)
+	if err != nil {
+		return nil, storeError(fmt.Errorf("read private %s of %s: %w", name.Space, req.Owner, err))
+	}
+	reply := []byte("<query xmlns='" + NS + "'>")
+	if stored == nil {
+		reply = append(append(append(reply, '<'), name.Local...), " xmlns='"...)
+		reply = append(stanza.AppendEscaped(reply, name.Space), "'/>"...)
+	} else {
+		reply = append(reply, stored...)
+	}
+	return append(reply, "</query>"...), nil
+}
+
+func (s service) set(ctx context.Context, req *mux.Request) ([]byte, error) {
+	content, err := s.content(req)
+	if err != nil {
+		return nil, err
+	}
+	if len(content.Children) == 0 || len(content.Children) > s.MaxNames {
+		return nil, stanza.NewError(stanza.Modify, "not-acceptable", "no element, or too many")
+	}
+	for _, c := range content.Children {
+		if len(content.ChildBytes(c)) > s.MaxBytes {
+			return nil, stanza.NewError(stanza.Modify, "policy-violation", fmt.Sprintf("element is larger than %d bytes", s.MaxBytes))
+		}
+	}
+	for _, c := range content.Children {
+		raw := bytes.Clone(content.ChildBytes(c))
+		if err := s.Store.SetPrivate(ctx, req.Owner, c.Name.Space, c.Name.Local, raw); err != nil {
+			return nil, storeError(fmt.Errorf("store private %s of %s: %w", c.Name.Space, req.Owner, err))
+		}
+	}
+	return nil, nil
+}
+
+// content returns the elements in the query, each independent of what the
+// query's start tag declares: they are parsed as those of a stanza.
+func (s service) content(req *mux.Request) (*stanza.Stanza, error) {
+	// The mux routes for the owner alone; what is private is looked at twice.
+	if !req.Self {
+		return nil, stanza.ErrForbidden()
+	}
+	raw := req.Stanza.ChildBytes(req.Payload)
+	limits := stanza.Limits{Bytes: len(raw) + 1024, StanzaBytes: len(raw) + 1024}
+	query, err := stanza.ParseFrame(raw, limits)
+	if err != nil {
+		return nil, fmt.Errorf("parse private query: %w", err)
+	}
+	frame := []byte("<iq xmlns='" + stanza.NSClient + "'")
+	for _, a := range query.Attrs {
+		if a.Name.Space == "xmlns" && a.Name.Local != "" {
+			frame = append(append(append(frame, " xmlns:"...), a.Name.Local...), "='"...)
+			frame = append(stanza.AppendEscaped(frame, a.Value), '\'')
+		}
+	}
+	frame = append(append(append(frame, '>'), inner(raw)...), "</iq>"...)
+	limits = stanza.Limits{Bytes: len(frame), StanzaBytes: len(frame)}
+	node, err := stanza.ParseFrame(frame, limits)
+	if err != nil {
+		return nil, fmt.Errorf("parse private elements: %w", err)
+	}
+	st, err := node.Stanza()
+	if err != nil {
+		return nil, fmt.Errorf("parse private elements: %w", err)
+	}
+	for _, c := range st.Children {
+		if c.Name.Space == stanza.NSClient || c.Name.Space == NS || c.Name.Space == "" {
+			return nil, stanza.NewError(stanza.Modify, "not-acceptable", "element has no namespace of its own")
+		}
+	}
+	return st, nil
+}
+
+// inner returns the content of a well-formed element.
+func inner(raw []byte) []byte {
+	var quote byte
+	for i, c := range raw {
+		switch {
+		case quote != 0:
+			if c == quote {
+				quote = 0
+			}
+		case c == '\'' || c == '"':
+			quote = c
+		case c == '>':
+			if raw[i-1] == '/' {
+				return nil
+			}
+			return raw[i+1 : bytes.LastIndex(raw, []byte("</"))]
+		}
+	}
+	return nil
+}
+
+func storeError(err error) error {
+	if errors.Is(err, ErrNotFound) {
+		return stanza.ErrServiceUnavailable()
+	}
+	return err
+}

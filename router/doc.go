@@ -1,0 +1,100 @@
+// Package router decides who gets a stanza. Its heart is the table of
+// RFC 6121 §8 ([Decide]): kind × address × resources → verdict, without I/O.
+// Around it stand the interfaces that a single node fills with memory and a
+// cluster with shared storage: [Registry], where each bound resource lives, and
+// [Mailboxes], which take a stanza for sessions wherever they are.
+//
+//	r := router.New(router.Config{Domains: domains, Registry: reg, Mailboxes: box, Mux: m, ...})
+//	err := r.HandleStanza(ctx, st) // st.From is the sender's full JID
+package router
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"time"
+
+	"github.com/deskline/deskline/xmpp/jid"
+	"github.com/deskline/deskline/xmpp/stanza"
+)
+
+// SID names a session: 128 random bits. Whoever knows it can speak for the
+// session, so it never goes into a log; [SID.Ref] does.
+type SID string
+
+// NewSID draws a session id.
+func NewSID() SID {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return SID(base64.RawURLEncoding.EncodeToString(b[:]))
+}
+
+// Ref returns a short hash that tells sessions apart in logs.
+func (s SID) Ref() string {
+	h := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(h[:6])
+}
+
+// NodeID names a node of the cluster.
+type NodeID string
+
+// ErrUndelivered says that no session took a stanza.
+var ErrUndelivered = errors.New("no session took the stanza")
+
+// Handler takes a stanza. It may wait for a store but never for a client, and
+// never changes st.
+type Handler interface {
+	HandleStanza(ctx context.Context, st *stanza.Stanza) error
+}
+
+// Binding is one bound resource.
+type Binding struct {
+	Full     jid.JID
+	SID      SID
+	Node     NodeID
+	Gen      uint64         // set by Registry.Bind; later bindings have higher ones
+	Priority int8           // of the last presence
+	Presence *stanza.Stanza // last presence broadcast; nil while unavailable
+	Since    time.Time      // when that presence came, or the resource was bound
+}
+
+// Available reports whether the resource has sent presence.
+func (b *Binding) Available() bool { return b.Presence != nil }
+
+// Registry knows where each bound resource lives. An older generation never
+// replaces a newer one. Returned slices are shared and must not be changed.
+type Registry interface {
+	// Bind enters b and returns its generation and the binding of the same full
+	// JID that it replaces, if any.
+	Bind(ctx context.Context, b Binding) (gen uint64, replaced *Binding, err error)
+	// Update replaces a binding of the same generation; others are left alone.
+	Update(ctx context.Context, b Binding) error
+	// Unbind removes the binding of full with that generation, if it is there.
+	Unbind(ctx context.Context, full jid.JID, gen uint64) error
+	// Lookup returns the resources of an account in the order they were bound.
+	Lookup(ctx context.Context, bare jid.JID) ([]Binding, error)
+	// DropNode removes all bindings of a node.
+	DropNode(ctx context.Context, node NodeID) error
+}
+
+// Mailboxes takes stanzas for sessions. What Post accepted is delivered to a
+// session's client or handed back when the session ends.
+type Mailboxes interface {
+	// Post encodes st once and gives it to each session. It returns
+	// ErrUndelivered if none of them took it.
+	Post(ctx context.Context, to []SID, st *stanza.Stanza) error
+}
+
+// Offline keeps messages for accounts without a resource. A *stanza.Error is
+// sent to the sender.
+type Offline interface {
+	Store(ctx context.Context, owner jid.JID, st *stanza.Stanza) error
+}
+
+// Accounts knows who exists.
+type Accounts interface {
+	Exists(ctx context.Context, bare jid.JID) (bool, error)
+}

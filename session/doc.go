@@ -1,0 +1,86 @@
+// Package session is one logged-in client above any transport: authentication,
+// resource binding, what the client sends in order, what it is sent. It knows
+// no wire; a door (BOSH, WebSocket) carries it by a [Conn] and calls
+// [Session.Receive] for each element in order.
+//
+//	s, err := manager.Open(ctx, conn, session.Opening{To: "example.com"})
+//	door sends s.Features()
+//	err = s.Receive(ctx, node)                  // for each element
+//	s.Ended(ctx, "inactivity", undelivered)     // once the transport is gone
+//
+// A session can be written down ([Session.Snapshot]) and taken up again, here or
+// on another node ([Manager.Resume]).
+package session
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+
+	"github.com/deskline/deskline/router"
+	"github.com/deskline/deskline/xmpp/sasl"
+	"github.com/deskline/deskline/xmpp/stanza"
+	"github.com/deskline/deskline/xmpp/stream"
+)
+
+// ErrBacklog says that a client does not take what it is sent.
+var ErrBacklog = errors.New("too much is waiting for the client")
+
+// ErrEnded says that the session is over.
+var ErrEnded = errors.New("session has ended")
+
+// Frame is one encoded element for the client.
+type Frame struct {
+	Bytes  []byte         // shared with other receivers, read-only
+	Stanza *stanza.Stanza // what to save if it is not delivered; nil for nothing
+}
+
+// Conn is a transport below a session. It has no Read: the door calls
+// Session.Receive.
+type Conn interface {
+	// Write queues frames in order. It never blocks; ErrBacklog, which ends the
+	// session, says that none was queued.
+	Write(frames ...Frame) error
+	// Close ends the transport after what is queued; a nil reason is an orderly
+	// end. The door calls Session.Ended in its own time.
+	Close(reason *stream.Error) error
+	Info() ConnInfo
+}
+
+// ConnInfo tells about a transport.
+type ConnInfo struct {
+	Transport string // "bosh", "websocket"
+	Remote    netip.AddrPort
+	Secure    bool // by TLS, or it never leaves the machine
+	UserAgent string
+}
+
+// Opening is what a client says when it opens or restarts a stream.
+type Opening struct {
+	To   string // domain
+	From string // who it is going to log in as; only a hint
+	Lang string
+}
+
+// Authenticator checks who a client is.
+type Authenticator interface {
+	// Mechanisms lists what to offer on a channel, best first.
+	Mechanisms(ch sasl.Channel) []string
+	// Begin starts an exchange; the error is a *sasl.Failure for the client.
+	Begin(ctx context.Context, mech, domain string, ch sasl.Channel) (sasl.Exchange, error)
+}
+
+// Observer is told when a bound session is over, however it ended.
+type Observer interface {
+	// SessionEnded gets the last state of the binding, which is no longer in
+	// the registry, and what the session was interested in.
+	SessionEnded(ctx context.Context, b router.Binding, in *router.Interest)
+}
+
+// Metrics counts what sessions do. Calls are frequent and must be cheap.
+type Metrics interface {
+	Login(mechanism, result string)
+	Received(kind stanza.Kind)
+	Sent(kind stanza.Kind)
+	Ended(transport, reason string)
+}

@@ -1,0 +1,149 @@
+package session
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/deskline/deskline/router"
+	"github.com/deskline/deskline/xmpp/jid"
+	"github.com/deskline/deskline/xmpp/stanza"
+	"github.com/deskline/deskline/xmpp/stream"
+)
+
+// Config joins sessions to the rest of the node.
+type Config struct {
+	Domains  []jid.JID
+	Node     router.NodeID
+	Auth     Authenticator
+	Router   *router.Router
+	Observer Observer
+	Metrics  Metrics // nil counts nothing
+	Features []byte  // encoded features offered to authenticated streams besides binding
+	// Resources bounds the bound resources of one account; the one idle
+	// longest makes room. 0 is no bound.
+	Resources int
+	Sessions  int           // bound on all sessions of the node, 0 for none
+	PingAfter time.Duration // of silence, then the client is asked for a sign of life; 0 never
+	PingWait  time.Duration // for that sign
+	Log       *slog.Logger
+}
+
+// Manager makes sessions and keeps watch over them.
+type Manager struct {
+	cfg      Config
+	count    atomic.Int64
+	stopping atomic.Bool
+
+	mu  sync.Mutex // guards all
+	all map[*Session]struct{}
+}
+
+// NewManager returns a Manager without sessions.
+func NewManager(cfg Config) *Manager {
+	if cfg.Metrics == nil {
+		cfg.Metrics = noMetrics{}
+	}
+	return &Manager{cfg: cfg, all: make(map[*Session]struct{})}
+}
+
+// Len counts the sessions, bound or not.
+func (m *Manager) Len() int { return int(m.count.Load()) }
+
+// Open starts a session for a client that opened a stream. The error is a
+// *stream.Error: host-unknown, resource-constraint or system-shutdown.
+func (m *Manager) Open(_ context.Context, conn Conn, o Opening) (*Session, error) {
+	domain, ok := m.domain(o.To)
+	switch {
+	case !ok:
+		return nil, stream.NewError(stream.HostUnknown, "")
+	case m.stopping.Load():
+		return nil, stream.NewError(stream.SystemShutdown, "")
+	case m.cfg.Sessions > 0 && m.Len() >= m.cfg.Sessions:
+		return nil, stream.NewError(stream.ResourceConstraint, "the server has no room for another session")
+	}
+	s := &Session{m: m, conn: conn, sid: router.NewSID(), domain: domain, lang: o.Lang}
+	s.heard.Store(time.Now().Unix())
+	m.enter(s)
+	return s, nil
+}
+
+func (m *Manager) enter(s *Session) {
+	m.count.Add(1)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.all[s] = struct{}{}
+}
+
+func (m *Manager) leave(s *Session) {
+	m.count.Add(-1)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.all, s)
+}
+
+// domain finds the served domain that a client asked for.
+func (m *Manager) domain(to string) (jid.JID, bool) {
+	j, err := jid.Parse(to)
+	if err != nil {
+		return jid.JID{}, false
+	}
+	for _, d := range m.cfg.Domains {
+		if d == j {
+			return d, true
+		}
+	}
+	return jid.JID{}, false
+}
+
+// Run looks for clients that have gone silent until ctx ends (XEP-0199 §4.1).
+func (m *Manager) Run(ctx context.Context) error {
+	if m.cfg.PingAfter <= 0 {
+		<-ctx.Done()
+		return nil
+	}
+	tick := time.NewTicker(max(min(m.cfg.PingAfter, m.cfg.PingWait)/2, time.Second))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			for _, s := range m.Sessions() {
+				s.watch(now)
+			}
+		}
+	}
+}
+
+// Sessions returns the sessions of this moment.
+func (m *Manager) Sessions() []*Session {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := make([]*Session, 0, len(m.all))
+	for s := range m.all {
+		list = append(list, s)
+	}
+	return list
+}
+
+// EndAccount ends all sessions of an account on this node.
+func (m *Manager) EndAccount(bare jid.JID, condition, reason string) {
+	for _, s := range m.Sessions() {
+		if s.JID().Bare() == bare {
+			s.End(condition, reason)
+		}
+	}
+}
+
+// Drain refuses new sessions from now on.
+func (m *Manager) Drain() { m.stopping.Store(true) }
+
+type noMetrics struct{}
+
+func (noMetrics) Login(string, string) {}
+func (noMetrics) Received(stanza.Kind) {}
+func (noMetrics) Sent(stanza.Kind)     {}
+func (noMetrics) Ended(string, string) {}
