@@ -2,6 +2,7 @@ package mux
 
 import (
 	"context"
+	"strings"
 
 	"github.com/deskline/deskline/xmpp/jid"
 	"github.com/deskline/deskline/xmpp/stanza"
@@ -37,7 +38,7 @@ func (m *Mux) RegisterDisco(d Disco) {
 			if err := d.check(ctx, req); err != nil {
 				return nil, err
 			}
-			return d.Info(m, req.Scope), nil
+			return d.info(m, req)
 		},
 	})
 	m.Handle(Route{
@@ -65,28 +66,38 @@ func (d Disco) check(ctx context.Context, req *Request) error {
 	if err != nil {
 		return err
 	}
-	if el.SelectAttrValue("node", "") != "" {
+	// A client that saw the server's capabilities asks for the node with their
+	// hash (XEP-0115 §6.2).
+	if node := el.SelectAttrValue("node", ""); node != "" && !strings.HasPrefix(node, CapsNode+"#") {
 		return stanza.ErrItemNotFound()
 	}
 	return nil
 }
 
-// Info encodes the answer to a disco#info request at scope. The entity
-// capabilities of the server (XEP-0115) are the hash of the same.
-func (d Disco) Info(m *Mux, scope Scope) []byte {
+// info encodes the answer to a disco#info request. The entity capabilities of
+// the server (Caps) are a hash over the same.
+func (d Disco) info(m *Mux, req *Request) ([]byte, error) {
 	id, form := d.Server, d.Form
-	if scope == ScopeAccount {
+	if req.Scope == ScopeAccount {
 		id, form = d.Account, ""
 	}
-	out := []byte("<query xmlns='" + NSDiscoInfo + "'><identity category='")
+	el, err := req.Element()
+	if err != nil {
+		return nil, err
+	}
+	out := []byte("<query xmlns='" + NSDiscoInfo + "'")
+	if node := el.SelectAttrValue("node", ""); node != "" {
+		out = append(stanza.AppendEscaped(append(out, " node='"...), node), '\'')
+	}
+	out = append(out, "><identity category='"...)
 	out = append(stanza.AppendEscaped(out, id.Category), "' type='"...)
 	out = append(stanza.AppendEscaped(out, id.Type), '\'')
 	if id.Name != "" {
 		out = append(stanza.AppendEscaped(append(out, " name='"...), id.Name), '\'')
 	}
 	out = append(out, "/>"...)
-	for _, f := range m.features[scope] {
+	for _, f := range m.features[req.Scope] {
 		out = append(stanza.AppendEscaped(append(out, "<feature var='"...), f), "'/>"...)
 	}
-	return append(append(out, form...), "</query>"...)
+	return append(append(out, form...), "</query>"...), nil
 }

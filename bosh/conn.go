@@ -1,0 +1,477 @@
+package bosh
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/deskline/deskline/session"
+	"github.com/deskline/deskline/xmpp/stanza"
+	"github.com/deskline/deskline/xmpp/stream"
+)
+
+// waiter is an HTTP request that waits for its response. The channel has room
+// for it, so that whoever answers never blocks.
+type waiter struct {
+	rid    uint64
+	ch     chan response
+	peer   string // the connection, to see it used again
+	cut    bool   // the client has gone; nobody reads ch
+	parked *stanza.Node
+}
+
+// response is what a request gets.
+type response struct {
+	body   []byte
+	status int
+}
+
+// conn is the session.Conn of one BOSH session.
+type conn struct {
+	h       *Handler
+	sess    Session
+	info    session.ConnInfo
+	content string // of responses, as the client asked
+	ver     version
+	legacy  bool // no version: errors are HTTP codes
+
+	mu       sync.Mutex // guards all below; never held over calls into the session
+	win      *Window
+	waiters  []*waiter       // unanswered requests whose client is there or was
+	queue    []session.Frame // for the client
+	bytes    int             // of queue
+	busy     bool            // somebody processes requests
+	ended    bool
+	end      ending
+	paused   time.Duration // inactivity allowed instead, 0 if not paused
+	idle     time.Time     // since when no request waits; zero while one does
+	born     time.Time
+	lastPeer string // connection and request of the last response
+	lastRID  uint64
+	authed   atomic.Bool
+}
+
+// Info implements session.Conn.
+func (c *conn) Info() session.ConnInfo { return c.info }
+
+// Write implements session.Conn.
+func (c *conn) Write(frames ...session.Frame) error {
+	n := 0
+	for _, f := range frames {
+		n += len(f.Bytes)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended {
+		return session.ErrEnded
+	}
+	if len(c.queue)+len(frames) > c.h.cfg.Queue || c.bytes+n > c.h.cfg.QueueBytes || c.h.queued.Load()+int64(n) > c.h.cfg.Memory {
+		return session.ErrBacklog
+	}
+	c.queue = append(c.queue, frames...)
+	c.bytes += n
+	c.h.queued.Add(int64(n))
+	if !c.busy {
+		c.flush(time.Now())
+	}
+	return nil
+}
+
+// Close implements session.Conn.
+func (c *conn) Close(reason *stream.Error) error {
+	c.finish(endingOf(reason))
+	return nil
+}
+
+// flush answers requests as far as there is something to say. It is called
+// with the lock held.
+func (c *conn) flush(now time.Time) {
+	for {
+		rid, ok := c.win.Oldest()
+		if !ok {
+			return
+		}
+		w := c.waiter(rid)
+		switch {
+		case w != nil && !w.cut && (len(c.queue) > 0 || c.win.Over()):
+			c.answer(w, now)
+		case (w == nil || w.cut) && c.win.Unanswered() > 1 && c.win.Over():
+			// Its client went away and came back with the next one; what there
+			// is to say goes there, and a repeat gets an empty response.
+			c.win.Answer(emptyBody, nil, now)
+			c.drop(rid)
+		default:
+			return
+		}
+	}
+}
+
+func (c *conn) waiter(rid uint64) *waiter {
+	for _, w := range c.waiters {
+		if w.rid == rid {
+			return w
+		}
+	}
+	return nil
+}
+
+func (c *conn) drop(rid uint64) {
+	c.waiters = slices.DeleteFunc(c.waiters, func(w *waiter) bool { return w.rid == rid })
+	c.mind(time.Now())
+}
+
+// mind starts or stops the inactivity clock.
+func (c *conn) mind(now time.Time) {
+	if slices.ContainsFunc(c.waiters, func(w *waiter) bool { return !w.cut }) {
+		c.idle = time.Time{}
+	} else if c.idle.IsZero() {
+		c.idle = now
+	}
+}
+
+// answer gives the oldest request everything that waits.
+func (c *conn) answer(w *waiter, now time.Time) {
+	body, saved := c.encode(w.rid, now)
+	c.win.Answer(body, saved, now)
+	c.lastPeer, c.lastRID = w.peer, w.rid
+	c.waiters = slices.DeleteFunc(c.waiters, func(o *waiter) bool { return o == w })
+	c.mind(now)
+	w.ch <- response{body: body, status: 200}
+}
+
+// encode builds a response from the queue and empties it.
+func (c *conn) encode(rid uint64, now time.Time) ([]byte, []savedFrame) {
+	if len(c.queue) == 0 && !c.win.p.Acks {
+		return emptyBody, nil
+	}
+	out := make([]byte, 0, len(bodyStart)+len(bodyEnd)+c.bytes+64)
+	out = append(out, bodyStart...)
+	out = c.win.AppendAttrs(out, rid, now)
+	if len(c.queue) == 0 {
+		return append(out, "/>"...), nil
+	}
+	out = append(out, '>')
+	var saved []savedFrame
+	for _, f := range c.queue {
+		out = append(out, f.Bytes...)
+		if f.Stanza != nil {
+			saved = append(saved, f)
+		}
+	}
+	c.empty()
+	return append(out, bodyEnd...), saved
+}
+
+func (c *conn) empty() {
+	c.h.queued.Add(-int64(c.bytes))
+	clear(c.queue)
+	c.queue, c.bytes = c.queue[:0], 0
+	if cap(c.queue) > 16 {
+		c.queue = nil
+	}
+}
+
+// finish ends the session: every request is answered, the first with what is
+// left to say. The rest of the work is the reaper's, so that this never blocks.
+func (c *conn) finish(e ending) {
+	c.mu.Lock()
+	if c.ended {
+		c.mu.Unlock()
+		return
+	}
+	c.ended, c.end = true, e
+	now := time.Now()
+	lost := c.win.Unconfirmed()
+	told := false
+	for _, w := range c.waiters {
+		if w.cut {
+			continue
+		}
+		if told {
+			// XEP-0124 §17.2
+			w.ch <- c.legacyOr(ending{condition: "other-request"})
+			continue
+		}
+		told = true
+		out := e.appendAttrs([]byte(bodyStart))
+		out = append(c.win.AppendAttrs(out, w.rid, now), " xmlns:stream='"+stream.NS+"'>"...)
+		for _, f := range c.queue {
+			out = append(out, f.Bytes...)
+		}
+		c.empty()
+		w.ch <- response{append(e.appendPayload(out), bodyEnd...), c.statusOf(e)}
+	}
+	for _, f := range c.queue {
+		if f.Stanza != nil {
+			lost = append(lost, f)
+		}
+	}
+	c.empty()
+	c.waiters = nil
+	c.mu.Unlock()
+	c.h.bury(c, lost)
+}
+
+func (c *conn) statusOf(e ending) int {
+	if c.legacy {
+		return e.status()
+	}
+	return 200
+}
+
+func (c *conn) legacyOr(e ending) response { return response{e.body(), c.statusOf(e)} }
+
+// take handles one request of the session and returns its response.
+func (c *conn) take(ctx context.Context, a Arrival, n *stanza.Node, in *Request) (response, bool) {
+	now := time.Now()
+	w := &waiter{rid: a.RID, ch: make(chan response, 1), peer: in.Peer, parked: n}
+	c.mu.Lock()
+	if c.ended {
+		e := c.end
+		c.mu.Unlock()
+		return c.legacyOr(e), true
+	}
+	if in.Peer != "" && in.Peer == c.lastPeer && a.RID > c.lastRID {
+		c.win.Got(c.lastRID)
+	}
+	v := c.win.Accept(a, now)
+	switch v.Outcome {
+	case Replay:
+		c.idleFrom(now)
+		c.mu.Unlock()
+		return response{v.Response, 200}, true
+	case Refuse:
+		c.mu.Unlock()
+		e := ending{condition: v.Condition, reason: v.Reason}
+		c.finish(e)
+		return c.legacyOr(e), true
+	case Again:
+		if old := c.waiter(a.RID); old != nil {
+			w.parked = old.parked
+			if !old.cut {
+				old.ch <- response{recoverableBody, 200}
+			}
+			c.waiters = slices.DeleteFunc(c.waiters, func(o *waiter) bool { return o == old })
+		}
+	}
+	c.waiters = append(c.waiters, w)
+	slices.SortFunc(c.waiters, func(x, y *waiter) int {
+		if x.rid < y.rid {
+			return -1
+		}
+		return 1
+	})
+	c.paused = 0
+	c.mind(now)
+	c.work(ctx)
+	if !c.ended {
+		c.flush(now)
+	}
+	wait := c.win.p.Wait
+	c.mu.Unlock()
+	return c.await(ctx, w, wait)
+}
+
+// recoverableBody answers the first copy of a request that came again while it
+// was held (XEP-0124 §14.3, §17.3).
+var recoverableBody = []byte("<body xmlns='" + NS + "' type='error'/>")
+
+// idleFrom restarts the inactivity clock if it runs.
+func (c *conn) idleFrom(now time.Time) {
+	if !c.idle.IsZero() {
+		c.idle = now
+	}
+}
+
+// work processes the requests whose turn has come, one after another. It is
+// called with the lock held and returns with it held; it lets go of it while
+// the session works. Only one goroutine works at a time; whoever comes
+// meanwhile leaves its request to that one.
+func (c *conn) work(ctx context.Context) {
+	if c.busy {
+		return
+	}
+	c.busy = true
+	for !c.ended {
+		a, ok := c.win.Turn()
+		if !ok {
+			break
+		}
+		if !c.win.Unlock(a) {
+			c.endLocked(ending{condition: "item-not-found", reason: "key sequence broken"})
+			break
+		}
+		var n *stanza.Node
+		if w := c.waiter(a.RID); w != nil {
+			n, w.parked = w.parked, nil
+		}
+		c.mu.Unlock()
+		// The client may hang up; what it sent is done all the same.
+		e, over := c.process(context.WithoutCancel(ctx), n)
+		c.mu.Lock()
+		if c.ended {
+			break
+		}
+		c.win.Done()
+		if over {
+			c.endLocked(e)
+			break
+		}
+		if a.Pause && n != nil {
+			c.pause(n.Attr("pause"))
+		}
+		c.flush(time.Now())
+	}
+	c.busy = false
+}
+
+func (c *conn) endLocked(e ending) {
+	c.mu.Unlock()
+	c.finish(e)
+	c.mu.Lock()
+}
+
+// process gives the session what one body carries; over says that it is done.
+func (c *conn) process(ctx context.Context, n *stanza.Node) (e ending, over bool) {
+	if n == nil {
+		return ending{}, false
+	}
+	if n.AttrNS(NSXBOSH, "restart") == "true" {
+		o := session.Opening{To: n.Attr("to"), From: n.Attr("from"), Lang: n.AttrNS(stanza.NSXML, "lang")}
+		if err := c.sess.Restart(ctx, o); err != nil {
+			return endingFor(err), true
+		}
+		c.enqueue(c.sess.Features())
+	}
+	for i := range n.Children {
+		if err := c.sess.Receive(ctx, &n.Children[i]); err != nil {
+			return endingFor(err), true
+		}
+	}
+	if !c.authed.Load() && c.sess.Authenticated() {
+		c.authed.Store(true)
+	}
+	if n.Attr("type") == "terminate" {
+		return ending{reason: "closed by the client"}, true
+	}
+	return ending{}, false
+}
+
+func (c *conn) enqueue(frame []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.queue = append(c.queue, session.Frame{Bytes: frame})
+	c.bytes += len(frame)
+	c.h.queued.Add(int64(len(frame)))
+}
+
+// pause answers all requests and lets the client be away for as long as it
+// asked, at most MaxPause (XEP-0124 §10). It is called with the lock held.
+func (c *conn) pause(asked string) {
+	seconds, ok := parseNumber(asked)
+	if !ok {
+		return
+	}
+	d := c.win.p.MaxPause
+	if seconds < uint64(d/time.Second) {
+		d = time.Duration(seconds) * time.Second
+	}
+	// The answers carry no payload; it stays for when the client is back.
+	kept, size := c.queue, c.bytes
+	c.queue, c.bytes = nil, 0
+	now := time.Now()
+	for {
+		rid, ok := c.win.Oldest()
+		if !ok {
+			break
+		}
+		if w := c.waiter(rid); w != nil && !w.cut {
+			c.answer(w, now)
+			continue
+		}
+		c.win.Answer(emptyBody, nil, now)
+		c.drop(rid)
+	}
+	c.queue, c.bytes = kept, size
+	c.paused = max(d, c.win.p.Inactivity)
+}
+
+func endingFor(err error) ending {
+	var e *stream.Error
+	if errors.As(err, &e) {
+		return endingOf(e)
+	}
+	return ending{condition: "internal-server-error", reason: "internal error"}
+}
+
+// await waits for the response to w, at most as long as was agreed. False means
+// that the client has gone.
+func (c *conn) await(ctx context.Context, w *waiter, wait time.Duration) (response, bool) {
+	select {
+	case r := <-w.ch:
+		return r, true
+	default:
+	}
+	c.h.held.Add(1)
+	defer c.h.held.Add(-1)
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		select {
+		case r := <-w.ch:
+			return r, true
+		case <-timer.C:
+			c.expire(w)
+			// Requests before it may still be at work; it is answered after.
+			timer.Reset(time.Second)
+		case <-ctx.Done():
+			c.mu.Lock()
+			w.cut = true
+			c.mind(time.Now())
+			c.mu.Unlock()
+			select {
+			case r := <-w.ch:
+				return r, true
+			default:
+				return response{}, false
+			}
+		}
+	}
+}
+
+// expire answers a request that was held long enough.
+func (c *conn) expire(w *waiter) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended || c.waiter(w.rid) != w {
+		return
+	}
+	if rid, ok := c.win.Oldest(); ok && rid == w.rid {
+		c.answer(w, time.Now())
+	}
+}
+
+// overdue says why the session is to be given up, "" if it is not.
+func (c *conn) overdue(now time.Time) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.ended:
+		return ""
+	case !c.authed.Load() && now.Sub(c.born) > c.h.cfg.Unauthenticated:
+		return "not authenticated in time"
+	case c.idle.IsZero():
+		return ""
+	case c.paused > 0:
+		if now.Sub(c.idle) > c.paused {
+			return "did not come back from a pause"
+		}
+		return ""
+	case now.Sub(c.idle) > c.win.p.Inactivity:
+		return "inactivity"
+	}
+	return ""
+}

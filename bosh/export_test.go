@@ -1,0 +1,4 @@
+package bosh
+
+// KeyHash is for tests of key sequences.
+var KeyHash = keyHash

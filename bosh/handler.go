@@ -1,0 +1,207 @@
+package bosh
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/deskline/deskline/router"
+	"github.com/deskline/deskline/session"
+	"github.com/deskline/deskline/xmpp/jid"
+	"github.com/deskline/deskline/xmpp/stanza"
+)
+
+// Session is what the door needs of a session.Session.
+type Session interface {
+	SID() router.SID
+	JID() jid.JID
+	Authenticated() bool
+	Features() []byte
+	Restart(ctx context.Context, o session.Opening) error
+	Receive(ctx context.Context, n *stanza.Node) error
+	Ended(ctx context.Context, reason string, undelivered []session.Frame)
+}
+
+// Config sets up a Handler. Zero fields take the defaults given.
+type Config struct {
+	// Open starts a session; the error is a *stream.Error.
+	Open func(ctx context.Context, c session.Conn, o session.Opening) (Session, error)
+
+	Wait            time.Duration // longest a request is held, default 55 s
+	Hold            int           // requests held at most, default 1
+	Requests        int           // at the same time at most, default Hold+1
+	Inactivity      time.Duration // default 60 s
+	Polling         time.Duration // default 5 s
+	MaxPause        time.Duration // default 5 min
+	Unauthenticated time.Duration // default 30 s
+	Compress        int           // responses from this size on, 0 never
+	Limits          stanza.Limits
+	Queue           int   // frames waiting for a client, default 1000
+	QueueBytes      int   // their size, default 1 MiB
+	Memory          int64 // of all clients' together, default 512 MiB
+
+	// Peer tells where a request comes from and whether nobody can listen.
+	Peer func(*http.Request) (remote netip.AddrPort, secure bool)
+	// Origin decides on the origin of a request for CORS.
+	Origin func(*http.Request) (origin string, ok bool)
+	Log    *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	c.Wait = cmp.Or(c.Wait, 55*time.Second)
+	c.Hold = cmp.Or(c.Hold, 1)
+	c.Requests = cmp.Or(c.Requests, c.Hold+1)
+	c.Inactivity = cmp.Or(c.Inactivity, time.Minute)
+	c.Polling = cmp.Or(c.Polling, 5*time.Second)
+	c.MaxPause = cmp.Or(c.MaxPause, 5*time.Minute)
+	c.Unauthenticated = cmp.Or(c.Unauthenticated, 30*time.Second)
+	c.Queue = cmp.Or(c.Queue, 1000)
+	c.QueueBytes = cmp.Or(c.QueueBytes, 1<<20)
+	c.Memory = cmp.Or(c.Memory, 512<<20)
+	c.Limits.Bytes = cmp.Or(c.Limits.Bytes, 256<<10)
+	return c
+}
+
+// Handler is the door: an http.Handler for every path that speaks BOSH.
+type Handler struct {
+	cfg      Config
+	held     atomic.Int64
+	queued   atomic.Int64
+	stopping atomic.Bool
+	table    table
+
+	mu     sync.Mutex // guards what follows
+	dead   []burial
+	reaper bool
+	idle   sync.WaitGroup // the reaper, while it runs
+	graves graves
+}
+
+// burial is a session that ended and what it left behind.
+type burial struct {
+	c    *conn
+	lost []savedFrame
+}
+
+// New returns a Handler without sessions.
+func New(cfg Config) *Handler {
+	h := &Handler{cfg: cfg.withDefaults()}
+	h.table.init()
+	h.graves.m = make(map[router.SID]response)
+	return h
+}
+
+// Stats are figures of the moment.
+type Stats struct {
+	Sessions    int
+	Held        int64 // requests waiting for something to answer
+	QueuedBytes int64
+}
+
+// Stats returns the figures of the moment.
+func (h *Handler) Stats() Stats {
+	return Stats{Sessions: h.table.len(), Held: h.held.Load(), QueuedBytes: h.queued.Load()}
+}
+
+// Run ends sessions whose client has not come back, until ctx ends.
+func (h *Handler) Run(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			for _, c := range h.table.all() {
+				if reason := c.overdue(now); reason != "" {
+					c.finish(ending{reason: reason})
+				}
+			}
+			h.forget(now)
+		}
+	}
+}
+
+// Shutdown ends all sessions: held requests are answered, what was not
+// delivered is handed back. It returns when that is done or ctx ends.
+func (h *Handler) Shutdown(ctx context.Context) error {
+	h.stopping.Store(true)
+	for _, c := range h.table.all() {
+		c.finish(ending{condition: "system-shutdown", reason: "the node is shutting down"})
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h.idle.Wait()
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// bury takes a session that ended out of the table and leaves the rest, which
+// may wait for a store, to the reaper.
+func (h *Handler) bury(c *conn, lost []savedFrame) {
+	sid := c.sess.SID()
+	h.table.remove(sid)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.graves.add(sid, c.legacyOr(c.end), time.Now())
+	h.dead = append(h.dead, burial{c, lost})
+	if !h.reaper {
+		h.reaper = true
+		h.idle.Add(1)
+		go h.reap()
+	}
+}
+
+// reap runs while there are sessions that ended and nobody was told of.
+func (h *Handler) reap() {
+	defer h.idle.Done()
+	for {
+		h.mu.Lock()
+		if len(h.dead) == 0 {
+			h.reaper = false
+			h.mu.Unlock()
+			return
+		}
+		batch := h.dead
+		h.dead = nil
+		h.mu.Unlock()
+		for _, b := range batch {
+			b.c.sess.Ended(context.Background(), reasonOf(b.c.end), b.lost)
+		}
+	}
+}
+
+func reasonOf(e ending) string {
+	if e.condition == "" || e.stream != nil {
+		return e.reason
+	}
+	return e.condition + ": " + e.reason
+}
+
+func (h *Handler) forget(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.graves.forget(now)
+}
+
+// gone answers a request for a session that is not here: with how it ended, if
+// that is remembered.
+func (h *Handler) gone(sid router.SID) response {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r, ok := h.graves.m[sid]; ok {
+		return r
+	}
+	return response{ending{condition: "item-not-found", reason: "no such session"}.body(), 200}
+}

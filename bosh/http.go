@@ -1,0 +1,178 @@
+package bosh
+
+import (
+	"bytes"
+	"compress/gzip"
+	"compress/zlib"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/deskline/deskline/router"
+)
+
+func routerSID(s string) router.SID { return router.SID(s) }
+
+func (h *Handler) find(sid string) (*conn, bool) { return h.table.get(router.SID(sid)) }
+
+const defaultContent = "text/xml; charset=utf-8"
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.cors(w, r)
+	switch r.Method {
+	case http.MethodPost:
+		h.post(w, r)
+	case http.MethodOptions:
+		w.WriteHeader(http.StatusNoContent)
+	case http.MethodGet, http.MethodHead:
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = io.WriteString(w, "This is a BOSH connection manager (XEP-0124). XMPP clients POST to this address.\n")
+	default:
+		w.Header().Set("Allow", "GET, HEAD, OPTIONS, POST")
+		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+	}
+}
+
+// cors sets each header once; a proxy must not add its own.
+func (h *Handler) cors(w http.ResponseWriter, r *http.Request) {
+	if h.cfg.Origin == nil || r.Header.Get("Origin") == "" {
+		return
+	}
+	header := w.Header()
+	origin, ok := h.cfg.Origin(r)
+	if origin != "*" {
+		header["Vary"] = varyOrigin
+	}
+	if !ok {
+		return
+	}
+	header.Set("Access-Control-Allow-Origin", origin)
+	if r.Method == http.MethodOptions {
+		header.Set("Access-Control-Allow-Methods", "POST, GET, OPTIONS")
+		header.Set("Access-Control-Allow-Headers", "Content-Type, Content-Encoding, X-Requested-With")
+		header.Set("Access-Control-Max-Age", "86400")
+	}
+}
+
+// Values of headers that every response has.
+var (
+	varyOrigin = []string{"Origin"}
+	noStore    = []string{"no-store"}
+	unbuffered = []string{"no"}
+	xmlContent = []string{defaultContent}
+)
+
+func (h *Handler) post(w http.ResponseWriter, r *http.Request) {
+	data, status := h.read(r)
+	if status != 0 {
+		w.Header().Set("Connection", "close")
+		http.Error(w, http.StatusText(status), status)
+		return
+	}
+	in := Request{Body: data, Peer: r.RemoteAddr, UserAgent: r.UserAgent()}
+	if h.cfg.Peer != nil {
+		in.Remote, in.Secure = h.cfg.Peer(r)
+	}
+	body, content, status, ok := h.Serve(r.Context(), &in)
+	if !ok {
+		// Nobody waits; the engine must not send an empty 200 in our name.
+		panic(http.ErrAbortHandler)
+	}
+	header := w.Header()
+	header["Content-Type"] = xmlContent
+	if content != "" {
+		header.Set("Content-Type", content)
+	}
+	header["Cache-Control"] = noStore
+	header["X-Accel-Buffering"] = unbuffered
+	if h.cfg.Compress > 0 && len(body) >= h.cfg.Compress {
+		body = compress(header, r.Header.Get("Accept-Encoding"), body)
+	}
+	header["Content-Length"] = []string{strconv.Itoa(len(body))}
+	if status != http.StatusOK {
+		w.WriteHeader(status)
+	}
+	_, _ = w.Write(body) // the client may be gone; the response is kept for a repeat
+}
+
+// read takes in the whole body within the limit, also if it is compressed.
+func (h *Handler) read(r *http.Request) (data []byte, status int) {
+	limit := h.cfg.Limits.Bytes
+	if r.ContentLength > int64(limit) {
+		return nil, http.StatusRequestEntityTooLarge
+	}
+	encoding := r.Header.Get("Content-Encoding")
+	if encoding == "" && r.ContentLength >= 0 {
+		data = make([]byte, r.ContentLength)
+		if _, err := io.ReadFull(r.Body, data); err != nil {
+			return nil, http.StatusBadRequest
+		}
+		return data, 0
+	}
+	var src io.Reader = r.Body
+	switch strings.ToLower(encoding) {
+	case "", "identity":
+	case "gzip":
+		z, err := gzip.NewReader(r.Body)
+		if err != nil {
+			return nil, http.StatusBadRequest
+		}
+		src = z
+	case "deflate":
+		z, err := zlib.NewReader(r.Body)
+		if err != nil {
+			return nil, http.StatusBadRequest
+		}
+		src = z
+	default:
+		return nil, http.StatusUnsupportedMediaType
+	}
+	data, err := io.ReadAll(io.LimitReader(src, int64(limit)+1))
+	switch {
+	case errors.Is(err, http.ErrBodyReadAfterClose), err != nil:
+		return nil, http.StatusBadRequest
+	case len(data) > limit:
+		return nil, http.StatusRequestEntityTooLarge
+	}
+	return data, 0
+}
+
+var gzips = sync.Pool{New: func() any { return gzip.NewWriter(io.Discard) }}
+
+// compress encodes a body if the client takes it and it gets smaller.
+func compress(header http.Header, accept string, body []byte) []byte {
+	var out bytes.Buffer
+	switch {
+	case accepts(accept, "gzip"):
+		z := gzips.Get().(*gzip.Writer)
+		defer gzips.Put(z)
+		z.Reset(&out)
+		_, _ = z.Write(body)
+		_ = z.Close()
+		header.Set("Content-Encoding", "gzip")
+	case accepts(accept, "deflate"):
+		z := zlib.NewWriter(&out)
+		_, _ = z.Write(body)
+		_ = z.Close()
+		header.Set("Content-Encoding", "deflate")
+	default:
+		return body
+	}
+	header.Add("Vary", "Accept-Encoding")
+	return out.Bytes()
+}
+
+// accepts reads an Accept-Encoding header as far as it matters here.
+func accepts(header, encoding string) bool {
+	for part := range strings.SplitSeq(header, ",") {
+		name, params, _ := strings.Cut(strings.TrimSpace(part), ";")
+		if strings.EqualFold(strings.TrimSpace(name), encoding) {
+			return strings.ReplaceAll(params, " ", "") != "q=0"
+		}
+	}
+	return false
+}

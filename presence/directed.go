@@ -1,0 +1,157 @@
+package presence
+
+import (
+	"context"
+
+	"github.com/deskline/deskline/router"
+	"github.com/deskline/deskline/xmpp/jid"
+	"github.com/deskline/deskline/xmpp/stanza"
+)
+
+// frame is a presence encoded once; a receiver costs one copy with its address.
+type frame struct {
+	st         *stanza.Stanza
+	head, tail []byte // around the receiver's address
+}
+
+func newFrame(st *stanza.Stanza) *frame { return &frame{st: st} }
+
+// marker stands for the receiver while the frame is encoded.
+var marker = jid.MustParse("0")
+
+const toMarker = " to='0'"
+
+func (f *frame) send(r *router.Router, to jid.JID) {
+	s, ok := r.Table().ByJID(to)
+	if !ok {
+		return
+	}
+	if f.head == nil {
+		f.encode()
+	}
+	out := make([]byte, 0, len(f.head)+len(f.tail)+len(to.String())+8)
+	out = append(out, f.head...)
+	out = stanza.AppendEscaped(out, to.String())
+	// A session that does not take it is ending; there is nobody to tell.
+	_ = s.Deliver(f.st, append(out, f.tail...))
+}
+
+// encode splits the encoded presence at the receiver's address. From comes
+// first in a start tag, then to; a JID cannot hold an apostrophe unescaped.
+func (f *frame) encode() {
+	whole := f.st.AppendXMLTo(nil, marker)
+	at := 0
+	for string(whole[at:at+len(toMarker)]) != toMarker {
+		at++
+	}
+	f.head, f.tail = whole[:at+len(" to='")], whole[at+len(toMarker)-1:]
+}
+
+// directed takes presence to somebody in particular (RFC 6121 §4.6).
+func (s *Service) directed(ctx context.Context, st *stanza.Stanza) error {
+	if sess, ok := s.cfg.Router.Table().ByJID(st.From); ok {
+		if st.Type == "unavailable" {
+			sess.Interest().RemoveDirected(st.To)
+		} else if !sess.Interest().AddDirected(st.To) {
+			return s.cfg.Router.Refuse(ctx, st, stanza.NewError(stanza.Wait, "resource-constraint", "too many receivers of directed presence"))
+		}
+	}
+	if !s.cfg.Router.Local(st.To) {
+		return s.cfg.Router.Refuse(ctx, st, stanza.NewError(stanza.Cancel, "remote-server-not-found", ""))
+	}
+	return s.forward(ctx, st)
+}
+
+// forward delivers presence by its address: to one resource, or to all
+// available ones of an account (RFC 6121 §8.5.2.1.2, §8.5.3).
+func (s *Service) forward(ctx context.Context, st *stanza.Stanza) error {
+	if st.To.IsZero() || st.To.Local() == "" || !s.cfg.Router.Local(st.To) {
+		return nil
+	}
+	if !st.To.IsBare() {
+		_, err := s.cfg.Router.SendFull(ctx, st.To, st)
+		return err
+	}
+	list, err := s.cfg.Router.Registry().Lookup(ctx, st.To)
+	if err != nil {
+		return err
+	}
+	encoded := st.AppendXML(nil)
+	for i := range list {
+		if sess, ok := s.cfg.Router.Table().ByJID(list[i].Full); ok && list[i].Available() {
+			_ = sess.Deliver(st, encoded)
+		}
+	}
+	return nil
+}
+
+// probe answers a probe that a client sent (RFC 6121 §4.3.2): only to those
+// who may see the account; others learn no more than that they may not.
+func (s *Service) probe(ctx context.Context, st *stanza.Stanza) error {
+	if st.To.IsZero() || !s.cfg.Router.Local(st.To) {
+		return nil
+	}
+	owner := st.To.Bare()
+	ok := owner == st.From.Bare()
+	if !ok {
+		var err error
+		if ok, err = s.cfg.Contacts.MaySee(ctx, owner, st.From.Bare()); err != nil {
+			return err
+		}
+	}
+	if !ok {
+		no := &stanza.Stanza{Kind: stanza.KindPresence, Type: "unsubscribed", From: owner, To: st.From}
+		_, err := s.cfg.Router.SendFull(ctx, st.From, no)
+		return err
+	}
+	s.tell(ctx, owner, st.From)
+	return nil
+}
+
+// SendCurrent tells contact of owner's available resources, as a subscription
+// that was granted does (RFC 6121 §3.1.5).
+func (s *Service) SendCurrent(ctx context.Context, owner, contact jid.JID) error {
+	return s.between(ctx, owner, contact, func(b *router.Binding) *stanza.Stanza { return b.Presence })
+}
+
+// SendUnavailable tells contact that owner is gone, as a subscription that was
+// cancelled does (RFC 6121 §3.2.1).
+func (s *Service) SendUnavailable(ctx context.Context, owner, contact jid.JID) error {
+	return s.between(ctx, owner, contact, func(b *router.Binding) *stanza.Stanza {
+		return &stanza.Stanza{Kind: stanza.KindPresence, Type: "unavailable", From: b.Full}
+	})
+}
+
+func (s *Service) between(ctx context.Context, owner, contact jid.JID, f func(*router.Binding) *stanza.Stanza) error {
+	reg := s.cfg.Router.Registry()
+	from, err := reg.Lookup(ctx, owner)
+	if err != nil {
+		return err
+	}
+	to, err := reg.Lookup(ctx, contact)
+	if err != nil {
+		return err
+	}
+	for i := range from {
+		if from[i].Available() {
+			s.give(ctx, newFrame(f(&from[i])), to)
+		}
+	}
+	return nil
+}
+
+// MaySee reports whether contact sees owner's presence.
+func (s *Service) MaySee(ctx context.Context, owner, contact jid.JID) (bool, error) {
+	return s.cfg.Contacts.MaySee(ctx, owner, contact)
+}
+
+// Available reports whether owner has an available resource.
+func (s *Service) Available(ctx context.Context, owner jid.JID) (bool, error) {
+	list, err := s.cfg.Router.Registry().Lookup(ctx, owner)
+	for i := range list {
+		if list[i].Available() {
+			return true, err
+		}
+	}
+	return false, err
+}

@@ -1,0 +1,287 @@
+// Package presence tells people of one another: initial presence and probes,
+// later changes, directed presence, and unavailable presence on every way a
+// session can end (RFC 6121 §4). Subscriptions themselves are the roster's.
+//
+//	p := presence.New(presence.Config{Router: r, Contacts: rosters, Log: log})
+//	err := p.HandleStanza(ctx, st) // all presence, from the router
+package presence
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/deskline/deskline/router"
+	"github.com/deskline/deskline/xmpp/jid"
+	"github.com/deskline/deskline/xmpp/stanza"
+)
+
+// Contacts knows who may see whom. Lists are shared and must not be changed.
+type Contacts interface {
+	// Subscribers lists who sees the owner (subscription from or both).
+	Subscribers(ctx context.Context, owner jid.JID) ([]jid.JID, error)
+	// Subscriptions lists whom the owner sees (to or both).
+	Subscriptions(ctx context.Context, owner jid.JID) ([]jid.JID, error)
+	// MaySee reports whether contact sees owner.
+	MaySee(ctx context.Context, owner, contact jid.JID) (bool, error)
+	// HandleSubscription takes presence of type subscribe, subscribed,
+	// unsubscribe and unsubscribed.
+	HandleSubscription(ctx context.Context, st *stanza.Stanza) error
+	// Redeliver sends pending subscription requests to a resource that came.
+	Redeliver(ctx context.Context, full jid.JID) error
+}
+
+// Kept hands over messages that waited for a resource.
+type Kept interface {
+	Deliver(ctx context.Context, full jid.JID) error
+}
+
+// Seen remembers when somebody left.
+type Seen interface {
+	Left(ctx context.Context, owner jid.JID, status string) error
+}
+
+// Config joins a Service to the rest of the node.
+type Config struct {
+	Router   *router.Router
+	Contacts Contacts
+	Kept     Kept
+	Seen     Seen
+	Log      *slog.Logger
+}
+
+// Service handles all presence. Safe for concurrent use.
+type Service struct{ cfg Config }
+
+// New makes a Service.
+func New(cfg Config) *Service { return &Service{cfg: cfg} }
+
+// HandleStanza implements router.Handler for presence from local sessions.
+func (s *Service) HandleStanza(ctx context.Context, st *stanza.Stanza) error {
+	switch st.Type {
+	case "", "unavailable":
+		if !st.To.IsZero() {
+			return s.directed(ctx, st)
+		}
+		if st.Type == "" {
+			return s.available(ctx, st)
+		}
+		return s.unavailable(ctx, st)
+	case "subscribe", "subscribed", "unsubscribe", "unsubscribed":
+		if st.To.IsZero() {
+			return s.refuse(ctx, st, "a subscription needs a receiver")
+		}
+		return s.cfg.Contacts.HandleSubscription(ctx, st)
+	case "probe":
+		return s.probe(ctx, st)
+	case "error":
+		return s.forward(ctx, st)
+	}
+	return s.refuse(ctx, st, "unknown presence type")
+}
+
+func (s *Service) refuse(ctx context.Context, st *stanza.Stanza, why string) error {
+	return s.cfg.Router.Refuse(ctx, st, stanza.ErrBadRequest(why))
+}
+
+// find returns the sender's binding and those of all its resources.
+func (s *Service) find(ctx context.Context, full jid.JID) (own router.Binding, all []router.Binding, ok bool, err error) {
+	all, err = s.cfg.Router.Registry().Lookup(ctx, full.Bare())
+	for i := range all {
+		if all[i].Full == full {
+			return all[i], all, true, err
+		}
+	}
+	return own, all, false, err
+}
+
+// priority reads the priority (RFC 6121 §4.7.2.3).
+func priority(st *stanza.Stanza) (int8, bool) {
+	if _, ok := st.Child(stanza.NSClient, "priority"); !ok {
+		return 0, true
+	}
+	text := strings.TrimSpace(st.ChildText(stanza.NSClient, "priority"))
+	n, err := strconv.ParseInt(text, 10, 8)
+	return int8(n), err == nil
+}
+
+// available takes initial and later presence (RFC 6121 §4.2, §4.4).
+func (s *Service) available(ctx context.Context, st *stanza.Stanza) error {
+	prio, ok := priority(st)
+	if !ok {
+		return s.refuse(ctx, st, "priority is a number from -128 to 127")
+	}
+	own, all, ok, err := s.find(ctx, st.From)
+	if err != nil || !ok {
+		return err
+	}
+	initial, took := !own.Available(), own.Available() && own.Priority >= 0
+	own.Presence, own.Priority, own.Since = st, prio, time.Now()
+	if err := s.cfg.Router.Registry().Update(ctx, own); err != nil {
+		return err
+	}
+	err = s.broadcast(ctx, st, all)
+	if initial {
+		s.welcome(ctx, own)
+	}
+	if prio >= 0 && !took && s.cfg.Kept != nil {
+		if err := s.cfg.Kept.Deliver(ctx, st.From); err != nil {
+			s.cfg.Log.WarnContext(ctx, "kept messages", "jid", st.From.String(), "err", err)
+		}
+	}
+	return err
+}
+
+// broadcast sends st to the subscribers and to the sender's own resources, its
+// own included (RFC 6121 §4.2.2).
+func (s *Service) broadcast(ctx context.Context, st *stanza.Stanza, own []router.Binding) error {
+	subscribers, err := s.cfg.Contacts.Subscribers(ctx, st.From.Bare())
+	if err != nil {
+		return err
+	}
+	f := newFrame(st)
+	for _, contact := range subscribers {
+		list, err := s.cfg.Router.Registry().Lookup(ctx, contact)
+		if err != nil {
+			return err
+		}
+		s.give(ctx, f, list)
+	}
+	s.give(ctx, f, own)
+	if st.Type == "" {
+		// The registry's list of before lacks the sender if it was unavailable.
+		for i := range own {
+			if own[i].Full == st.From && !own[i].Available() {
+				f.send(s.cfg.Router, st.From)
+			}
+		}
+	}
+	return nil
+}
+
+// give sends a frame to the available ones of some resources.
+func (s *Service) give(_ context.Context, f *frame, list []router.Binding) {
+	for i := range list {
+		if list[i].Available() {
+			f.send(s.cfg.Router, list[i].Full)
+		}
+	}
+}
+
+// welcome tells a resource that came of everybody it sees: what probes would
+// bring, read from the registry instead (RFC 6121 §4.3).
+func (s *Service) welcome(ctx context.Context, own router.Binding) {
+	bare := own.Full.Bare()
+	contacts, err := s.cfg.Contacts.Subscriptions(ctx, bare)
+	for _, contact := range contacts {
+		s.tell(ctx, contact, own.Full)
+	}
+	s.tell(ctx, bare, own.Full)
+	if err == nil {
+		err = s.cfg.Contacts.Redeliver(ctx, own.Full)
+	}
+	if err != nil {
+		s.cfg.Log.WarnContext(ctx, "contacts of a new resource", "jid", own.Full.String(), "err", err)
+	}
+}
+
+// tell sends the presence of owner's resources to one receiver.
+func (s *Service) tell(ctx context.Context, owner, to jid.JID) {
+	list, err := s.cfg.Router.Registry().Lookup(ctx, owner)
+	if err != nil {
+		s.cfg.Log.WarnContext(ctx, "look up", "jid", owner.String(), "err", err)
+		return
+	}
+	for i := range list {
+		if list[i].Available() && list[i].Full != to {
+			newFrame(stamped(&list[i])).send(s.cfg.Router, to)
+		}
+	}
+}
+
+// stampAfter is how old a presence is before its receivers are told its age.
+const stampAfter = 5 * time.Second
+
+// stamped adds when the presence came (XEP-0203), unless that was just now.
+func stamped(b *router.Binding) *stanza.Stanza {
+	if time.Since(b.Since) < stampAfter {
+		return b.Presence
+	}
+	if _, ok := b.Presence.Child("urn:xmpp:delay", "delay"); ok {
+		return b.Presence
+	}
+	raw := []byte("<delay xmlns='urn:xmpp:delay' from='")
+	raw = stanza.AppendEscaped(raw, b.Full.String())
+	raw = append(raw, "' stamp='"...)
+	raw = b.Since.UTC().AppendFormat(raw, "2006-01-02T15:04:05Z")
+	return b.Presence.WithChild(stanza.Name{Space: "urn:xmpp:delay", Local: "delay"}, append(raw, "'/>"...))
+}
+
+// unavailable takes a resource's leave (RFC 6121 §4.5).
+func (s *Service) unavailable(ctx context.Context, st *stanza.Stanza) error {
+	own, all, ok, err := s.find(ctx, st.From)
+	if err != nil || !ok {
+		return err
+	}
+	was := own.Available()
+	own.Presence, own.Priority, own.Since = nil, 0, time.Now()
+	if err := s.cfg.Router.Registry().Update(ctx, own); err != nil {
+		return err
+	}
+	if sess, ok := s.cfg.Router.Table().ByJID(st.From); ok {
+		s.leaveDirected(ctx, st, sess.Interest())
+	}
+	if !was {
+		return nil
+	}
+	s.left(ctx, st, all)
+	return s.broadcast(ctx, st, all)
+}
+
+// leaveDirected tells those who got directed presence (RFC 6121 §4.6.3).
+func (s *Service) leaveDirected(ctx context.Context, st *stanza.Stanza, in *router.Interest) {
+	for _, to := range in.Directed() {
+		c := st.Clone()
+		c.To = to
+		if err := s.forward(ctx, c); err != nil {
+			s.cfg.Log.WarnContext(ctx, "directed presence", "jid", to.String(), "err", err)
+		}
+	}
+	in.ClearDirected()
+}
+
+// left remembers that the last resource of somebody went.
+func (s *Service) left(ctx context.Context, st *stanza.Stanza, all []router.Binding) {
+	for i := range all {
+		if all[i].Full != st.From && all[i].Available() {
+			return
+		}
+	}
+	if s.cfg.Seen == nil {
+		return
+	}
+	if err := s.cfg.Seen.Left(ctx, st.From.Bare(), st.ChildText(stanza.NSClient, "status")); err != nil {
+		s.cfg.Log.WarnContext(ctx, "last seen", "jid", st.From.String(), "err", err)
+	}
+}
+
+// SessionEnded sends unavailable presence for a session that is gone, whatever
+// ended it (RFC 6121 §4.5.2). A later session of the same name that is already
+// available is not taken back.
+func (s *Service) SessionEnded(ctx context.Context, b router.Binding, in *router.Interest) {
+	st := &stanza.Stanza{Kind: stanza.KindPresence, Type: "unavailable", From: b.Full}
+	s.leaveDirected(ctx, st, in)
+	if !b.Available() {
+		return
+	}
+	now, all, ok, err := s.find(ctx, b.Full)
+	if err == nil && !(ok && now.Available()) {
+		s.left(ctx, st, all)
+		err = s.broadcast(ctx, st, all)
+	}
+	if err != nil {
+		s.cfg.Log.WarnContext(ctx, "unavailable presence", "jid", b.Full.String(), "err", err)
+	}
+}
