@@ -1,11 +1,51 @@
-.PHONY: build test clean
+# make help lists what there is.
+.DEFAULT_GOAL := help
+.PHONY: run build test check fmt bench bench-go fuzz soak tools clean help
 
-build:
-	go build ./...
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+LDFLAGS := -X github.com/deskline/deskline/app.version=$(VERSION)
+TOOLS   := bin/tools/golangci-lint bin/tools/govulncheck
 
-test:
-	go vet ./...
-	go test -race ./...
+run: build ## build and run the demo node on http://localhost:5280/
+	bin/deskline serve
 
-clean:
+build: ## build bin/deskline
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/deskline ./cmd/deskline
+
+test: ## run every test, installing what they need if it may
+	@scripts/test.sh
+
+check: $(TOOLS) ## check format, linters, vet and known vulnerabilities
+	@scripts/check.sh
+
+fmt: bin/tools/golangci-lint ## format the Go code
+	bin/tools/golangci-lint fmt ./...
+
+bench: build ## measure beside a bare relay and the servers that are installed: make bench ARGS="-servers relay,deskline"
+	go build -o bin/bench ./bench/report
+	bin/bench -deskline bin/deskline $(ARGS)
+
+bench-go: ## run the Go benchmarks of the hot paths, six times for benchstat
+	go test -run '^$$' -bench . -benchmem -count 6 $$(go list ./... | grep -v /bench/)
+
+fuzz: ## run each fuzz target for FUZZTIME seconds (120)
+	scripts/fuzz.sh $(or $(FUZZTIME),120)
+
+soak: build ## thousands of sessions with cuts, reloads and repeats: make soak ARGS="-d 10m"
+	go build -o bin/soak ./bench/soak
+	bin/soak -deskline bin/deskline $(ARGS)
+
+tools: $(TOOLS) ## build the linters
+
+# The tools have a module of their own, so that what they need is not ours.
+bin/tools/golangci-lint: tools/go.mod tools/go.sum
+	cd tools && go build -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+bin/tools/govulncheck: tools/go.mod tools/go.sum
+	cd tools && go build -o ../$@ golang.org/x/vuln/cmd/govulncheck
+
+clean: ## remove what was built (the data of the demo node stay in ./data)
 	rm -rf bin
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -195,6 +195,13 @@ func (w *Window) confirm(a Arrival, now time.Time) {
 		// It waits for at most that many responses, in the order of their rids.
 		w.acked = max(w.acked, min(a.RID-requests, answered))
 	}
+	for i := range w.cache {
+		// A client that misses a response repeats its request before it sends
+		// new ones; only one on its way at the same moment says nothing.
+		if c := &w.cache[i]; a.Ack == 0 && (a.Terminate || now.Sub(c.at) > inFlight) {
+			c.frames = nil
+		}
+	}
 	if w.p.Acks && a.Ack > 0 {
 		for i := range w.cache {
 			if w.cache[i].rid == a.Ack+1 {
@@ -204,6 +211,9 @@ func (w *Window) confirm(a Arrival, now time.Time) {
 	}
 	w.trim()
 }
+
+// inFlight is how long a response and a request may pass one another.
+const inFlight = time.Second
 
 // Got notes that the client has received the response to rid, as its next
 // request on the same connection proves.

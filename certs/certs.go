@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -124,8 +125,9 @@ func (k *Keeper) serve(p *pair, hosts []string) {
 	leaf := p.cert.Leaf
 	k.cfg.Log.Info("certificate in service", "subject", leaf.Subject.CommonName, "names", strings.Join(names(leaf), " "),
 		"until", leaf.NotAfter.UTC().Format(time.RFC3339), "sha256", fingerprint(leaf), "self_signed", p.selfSigned)
+	own := machineHosts()
 	for _, host := range hosts {
-		if leaf.VerifyHostname(hostname(host)) != nil {
+		if !slices.Contains(own, hostname(host)) && leaf.VerifyHostname(hostname(host)) != nil {
 			k.cfg.Log.Warn("certificate lacks a name that clients use", "name", host)
 		}
 	}

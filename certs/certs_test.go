@@ -251,6 +251,19 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
+func TestMissingNameIsTold(t *testing.T) {
+	dir := t.TempDir()
+	s := pair(t, dir, "one.example", start)
+	s.Hosts = []string{"one.example", "two.example", "localhost", "127.0.0.1"}
+	var log record
+	if _, err := certs.New(certs.Config{Source: s, Dir: dir, Now: at(start), Log: slog.New(slog.NewTextHandler(&log, nil))}); err != nil {
+		t.Fatal(err)
+	}
+	if log.count("lacks a name") != 1 || log.count("name=two.example") != 1 {
+		t.Errorf("log: %s", &log.buf)
+	}
+}
+
 func TestRunFollowsFiles(t *testing.T) {
 	dir := t.TempDir()
 	s := pair(t, dir, "one.example", start)

@@ -106,15 +106,21 @@ func (k *Keeper) unfit(p *pair, hosts []string) string {
 // allHosts returns hosts as they stand in a certificate, with the names by
 // which the machine calls itself.
 func allHosts(hosts []string) []string {
-	own, _ := os.Hostname() // a machine without a name has none to certify
 	var list []string
-	for _, host := range slices.Concat(hosts, []string{own, "localhost", "127.0.0.1", "::1"}) {
+	for _, host := range slices.Concat(hosts, machineHosts()) {
 		host = hostname(host)
 		if host != "" && !slices.Contains(list, host) {
 			list = append(list, host)
 		}
 	}
 	return list
+}
+
+// machineHosts are the names that any machine has for itself. An authority
+// would not certify them.
+func machineHosts() []string {
+	own, _ := os.Hostname() // a machine without a name has none to certify
+	return []string{hostname(own), "localhost", "127.0.0.1", "::1"}
 }
 
 // hostname returns a name in its ASCII form, an address in its shortest one,

@@ -19,7 +19,7 @@ import (
 var mechanisms = []string{"SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"}
 
 // reserved are the paths of the HTTP listener that no door can have.
-var reserved = []string{"/", "/.well-known/host-meta", "/.well-known/host-meta.json", "/certificate"}
+var reserved = []string{"/", "/.well-known/host-meta", "/.well-known/host-meta.json", "/certificate", "/certificate.pem", "/certificate.cer"}
 
 // Off is the address of a listener that is not wanted.
 const Off = "off"
@@ -126,8 +126,11 @@ func (l *loader) checkHTTP() {
 		}
 	}
 	for _, o := range h.CORSOrigins {
-		if u, err := url.Parse(o); o != "*" && (err != nil || !isOrigin(u) || u.Path != "") {
-			l.add("http.cors_origins", "%q is no origin such as https://desktop.example.com, nor *", o)
+		u, err := url.Parse(o)
+		switch {
+		case o == "*" || o == "null":
+		case err != nil || !isOrigin(u) || u.Path != "" || strings.Contains(strings.TrimPrefix(u.Host, "*."), "*"):
+			l.add("http.cors_origins", "%q is no origin such as https://desktop.example.com or https://*.example.com, nor *", o)
 		}
 	}
 }

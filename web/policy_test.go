@@ -168,3 +168,23 @@ func TestBadPolicy(t *testing.T) {
 		t.Errorf("policy changed by a bad one: %d", w.Code)
 	}
 }
+
+// FuzzPeer shows that headers alone make nobody secure.
+func FuzzPeer(f *testing.F) {
+	f.Add("192.0.2.1:1000", "127.0.0.1", "https", "for=127.0.0.1;proto=https")
+	f.Add("10.1.1.1:1000", "192.0.2.9, 10.2.2.2", "https, http", "")
+	f.Add("127.0.0.1:1", "[::1]:9, unknown", "wss", "")
+	f.Fuzz(func(t *testing.T, remote, forwardedFor, proto, std string) {
+		e := newEdge(t, web.Policy{TrustedProxies: proxies})
+		r := request("GET", "/", remote, "X-Forwarded-For: "+forwardedFor, "X-Forwarded-Proto: "+proto, "Forwarded: "+std)
+		at, secure := e.Peer(r)
+		from, _ := netip.ParseAddrPort(remote)
+		trusted := proxies[0].Contains(from.Addr().Unmap()) || proxies[1].Contains(from.Addr().Unmap())
+		if secure && !trusted {
+			t.Errorf("%s is secure", remote)
+		}
+		if !trusted && at.Addr() != from.Addr().Unmap() {
+			t.Errorf("%s is taken for %s", remote, at)
+		}
+	})
+}

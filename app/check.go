@@ -1,0 +1,75 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"github.com/deskline/deskline/certs"
+	"github.com/deskline/deskline/configs"
+	"github.com/deskline/deskline/store/sqlite"
+)
+
+// CheckResult is one line of a check.
+type CheckResult struct {
+	Name   string
+	Detail string
+	Err    error
+}
+
+// Check tries what the configuration names without running a node: the
+// certificate, the store, the addresses.
+func Check(ctx context.Context, cfg configs.Config) []CheckResult {
+	n := &node{cfg: cfg}
+	results := []CheckResult{checkCerts(n), checkStore(ctx, cfg)}
+	for _, l := range []struct{ name, addr string }{{"http.listen", cfg.HTTP.Listen}, {"admin.listen", cfg.Admin.Listen}} {
+		if l.addr == "" || l.addr == "off" {
+			continue
+		}
+		results = append(results, checkListen(ctx, l.name, l.addr))
+	}
+	return results
+}
+
+func checkCerts(n *node) CheckResult {
+	r := CheckResult{Name: "certs", Detail: "self-signed, made at the first start"}
+	if n.cfg.Certs.CertFile == "" {
+		return r
+	}
+	k, err := certs.New(certs.Config{Source: n.certSource(n.cfg), Dir: n.cfg.DataDir, Log: discard()})
+	if err != nil {
+		r.Err = err
+		return r
+	}
+	r.Detail = fmt.Sprintf("%s, valid until %s", n.cfg.Certs.CertFile, k.NotAfter().Format("2006-01-02"))
+	return r
+}
+
+func checkStore(ctx context.Context, cfg configs.Config) CheckResult {
+	r := CheckResult{Name: "store", Detail: cfg.StorePath()}
+	if _, err := os.Stat(cfg.StorePath()); errors.Is(err, os.ErrNotExist) {
+		r.Detail += ", made at the first start"
+		return r
+	}
+	s, err := sqlite.Open(ctx, sqlite.Config{Path: cfg.StorePath()})
+	if err != nil {
+		r.Err = err
+		return r
+	}
+	r.Err = errors.Join(s.Ping(ctx), s.Close())
+	return r
+}
+
+func checkListen(ctx context.Context, name, addr string) CheckResult {
+	r := CheckResult{Name: name, Detail: addr}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", addr)
+	if err != nil {
+		r.Err = err
+		return r
+	}
+	r.Err = l.Close()
+	return r
+}

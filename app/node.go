@@ -1,0 +1,227 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/deskline/deskline/account"
+	"github.com/deskline/deskline/auth"
+	"github.com/deskline/deskline/bosh"
+	"github.com/deskline/deskline/certs"
+	"github.com/deskline/deskline/configs"
+	"github.com/deskline/deskline/info"
+	"github.com/deskline/deskline/offline"
+	"github.com/deskline/deskline/presence"
+	"github.com/deskline/deskline/private"
+	"github.com/deskline/deskline/roster"
+	"github.com/deskline/deskline/router"
+	"github.com/deskline/deskline/session"
+	"github.com/deskline/deskline/store/sqlite"
+	"github.com/deskline/deskline/vcard"
+	"github.com/deskline/deskline/web"
+	"github.com/deskline/deskline/websocket"
+	"github.com/deskline/deskline/xmpp/jid"
+	"github.com/deskline/deskline/xmpp/mux"
+)
+
+// node is all parts of a running node.
+type node struct {
+	options Options
+	cfg     configs.Config
+	log     *slog.Logger
+	level   *slog.LevelVar
+	domains []jid.JID
+	isReady atomic.Bool
+
+	certs     *certs.Keeper
+	store     *sqlite.Store
+	accounts  *auth.Service
+	mux       *mux.Mux
+	router    *router.Router
+	rosters   *roster.Service
+	presence  *presence.Service
+	offline   *offline.Service
+	sessions  *session.Manager
+	bosh      *bosh.Handler
+	websocket *websocket.Door
+	edge      *web.Edge
+	admin     *http.Server
+
+	public, private net.Listener
+}
+
+func build(ctx context.Context, o Options) (*node, error) {
+	n := &node{options: o, cfg: o.Config, log: o.Log, level: o.Level}
+	for _, d := range o.Config.Domains {
+		j, err := jid.New("", d, "")
+		if err != nil {
+			return nil, fmt.Errorf("domains: %w", err)
+		}
+		n.domains = append(n.domains, j)
+	}
+	for _, step := range []func(context.Context) error{n.buildStore, n.buildCore, n.buildDoors, n.buildAdmin, n.demo} {
+		if err := step(ctx); err != nil {
+			n.close()
+			return nil, err
+		}
+	}
+	return n, nil
+}
+
+func (n *node) close() {
+	if n.store == nil {
+		return
+	}
+	if err := n.store.Close(); err != nil {
+		n.log.Error("close store", "err", err)
+	}
+}
+
+func (n *node) buildStore(ctx context.Context) error {
+	if err := os.MkdirAll(n.cfg.DataDir, 0o700); err != nil {
+		return fmt.Errorf("data_dir: %w", err)
+	}
+	var err error
+	n.certs, err = certs.New(certs.Config{Source: n.certSource(n.cfg), Dir: n.cfg.DataDir, Log: n.log})
+	if err != nil {
+		return fmt.Errorf("certs: %w", err)
+	}
+	if n.store, err = sqlite.Open(ctx, sqlite.Config{Path: n.cfg.StorePath(), Log: n.log}); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	secret, err := n.secret(ctx)
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	a := n.cfg.Auth
+	n.accounts = auth.New(n.store, auth.Config{
+		Mechanisms: a.Mechanisms, PlainInsecure: a.Plain == "any", Iterations: a.Iterations, Secret: secret,
+		Derivations: a.Derivations, FailuresPerMinute: a.FailedLoginsPerMinute, MaxDelay: a.MaxDelay,
+		VerifiedTTL: ttl(a.VerifiedTTL), Log: n.log,
+	})
+	return nil
+}
+
+// ttl maps the configuration's 0, never kept, to what auth calls it.
+func ttl(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+const secretKey = "auth.secret"
+
+// secret returns the secret that made-up salts come from; it stays for ever.
+func (n *node) secret(ctx context.Context) ([]byte, error) {
+	secret, err := n.store.Meta(ctx, secretKey)
+	if err != nil || len(secret) > 0 {
+		return secret, err
+	}
+	secret = make([]byte, 32)
+	_, _ = rand.Read(secret) // never fails
+	return secret, n.store.SetMeta(ctx, secretKey, secret)
+}
+
+func (n *node) certSource(cfg configs.Config) certs.Source {
+	hosts := append([]string{"localhost", "127.0.0.1", "::1"}, cfg.Domains...)
+	if name, err := os.Hostname(); err == nil {
+		hosts = append(hosts, name)
+	}
+	return certs.Source{CertFile: cfg.Certs.CertFile, KeyFile: cfg.Certs.KeyFile, Hosts: append(hosts, cfg.Certs.Hosts...)}
+}
+
+// streamFeatures are offered to authenticated streams: roster versions
+// (RFC 6121 §2.6.1) and pre-approval (§3.4).
+const streamFeatures = "<ver xmlns='urn:xmpp:features:rosterver'/><sub xmlns='urn:xmpp:features:pre-approval'/>"
+
+func (n *node) buildCore(context.Context) error {
+	table := router.NewTable()
+	n.mux = mux.New(n.log)
+	n.router = router.New(router.Config{
+		Domains: n.domains, Registry: router.NewMemory(), Mailboxes: router.Local{Table: table}, Table: table,
+		Mux: n.mux, Accounts: n.accounts, Log: n.log,
+	})
+	n.rosters = roster.New(roster.Config{Store: n.store, Router: n.router, Accounts: n.accounts, MaxContacts: n.cfg.Limits.Contacts, Log: n.log})
+	n.offline = offline.New(offline.Config{Store: n.store, Outlet: outlet{n.router}, Limit: n.cfg.Limits.Offline, Expiry: n.cfg.Limits.OfflineExpiry, Log: n.log})
+	seen := &lastSeen{}
+	n.presence = presence.New(presence.Config{Router: n.router, Contacts: n.rosters, Kept: n.offline, Seen: seen, Log: n.log})
+	inf := info.New(info.Config{Name: "Deskline", Version: Version(), OS: runtime.GOOS, Started: time.Now(), Store: n.store, Presence: n.presence})
+	seen.info = inf
+	n.rosters.Join(n.presence)
+	n.router.Join(n.presence, n.offline, n.guard)
+
+	n.rosters.Register(n.mux)
+	n.offline.Register(n.mux)
+	inf.Register(n.mux)
+	private.Register(n.mux, private.Config{Store: n.store, MaxBytes: int(n.cfg.Limits.Private)})
+	vcard.Register(n.mux, vcard.Config{Store: n.store, MaxBytes: int(n.cfg.Limits.VCard)})
+	account.Register(n.mux, account.Config{Accounts: n.accounts, Contacts: n.rosters, Sessions: n, Fixed: !n.cfg.Auth.ChangePassword})
+	session.Register(n.mux)
+	disco := mux.Disco{
+		Server:  mux.Identity{Category: "server", Type: "im", Name: "Deskline"},
+		Account: mux.Identity{Category: "account", Type: "registered"},
+		MayAsk:  n.mayAsk,
+	}
+	n.mux.RegisterDisco(disco)
+
+	n.sessions = session.NewManager(session.Config{
+		Domains: n.domains, Auth: n.accounts, Router: n.router, Observer: n.presence,
+		Features:  append([]byte(streamFeatures), disco.Caps(n.mux)...),
+		Resources: n.cfg.Limits.Resources, Sessions: n.cfg.Limits.Sessions,
+		PingAfter: 5 * time.Minute, PingWait: time.Minute, Log: n.log,
+	})
+	return nil
+}
+
+func (n *node) buildDoors(context.Context) error {
+	policy := n.policy(n.cfg)
+	site := web.Site{Version: Version(), Domains: n.cfg.Domains, Certificate: n.certificate}
+	if n.cfg.BOSH.Enabled {
+		site.BOSH = n.cfg.BOSH.Paths[0]
+	}
+	if n.cfg.WebSocket.Enabled {
+		site.WebSocket = n.cfg.WebSocket.Path
+	}
+	if n.cfg.Demo.Enabled {
+		site.DemoUsers = demoUsers()
+	}
+	h := n.cfg.HTTP
+	var err error
+	n.edge, err = web.New(web.Config{
+		Policy: policy, TLS: n.certs.TLSConfig(n.minTLS()), ReadHeaderTimeout: h.ReadHeaderTimeout, ReadTimeout: h.ReadTimeout,
+		WriteTimeout: h.WriteTimeout, IdleTimeout: h.IdleTimeout, MaxHeader: int(h.MaxHeader), MaxConnections: h.MaxConnections,
+		Site: site, Log: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	b, l := n.cfg.BOSH, n.cfg.Limits
+	n.bosh = bosh.New(bosh.Config{
+		Open: n.openBOSH, Wait: b.Wait, Hold: b.Hold, Requests: b.Requests, Inactivity: b.Inactivity, Polling: b.Polling,
+		MaxPause: b.MaxPause, Unauthenticated: l.Unauthenticated, Compress: int(b.Compress), Limits: n.parseLimits(n.cfg),
+		Queue: l.Queue, QueueBytes: int(l.QueueBytes), Memory: int64(l.Memory), Peer: n.edge.Peer, Origin: n.edge.AllowOrigin, Log: n.log,
+	})
+	n.websocket = websocket.New(websocket.Config{
+		Limits: websocket.Limits{Stanza: n.parseLimits(n.cfg), Queue: l.Queue, QueueBytes: int(l.QueueBytes), Unauthenticated: l.Unauthenticated},
+		Open:   websocket.Sessions(n.sessions), Peer: n.edge.Peer, AllowOrigin: n.edge.AllowOrigin, Domain: n.cfg.Domains[0],
+		Ping: n.cfg.WebSocket.Ping, Log: n.log,
+	})
+	if b.Enabled {
+		for _, path := range b.Paths {
+			n.edge.Handle(path, n.bosh)
+		}
+	}
+	if n.cfg.WebSocket.Enabled {
+		n.edge.Handle(n.cfg.WebSocket.Path, n.websocket)
+	}
+	return nil
+}

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Installs what the tests need and the machine lacks, from Debian's packages, if
+# it may: a C compiler for the race detector, Node.js and Chromium for the real
+# clients. What cannot be installed is named; the exit code is 0 all the same.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+packages=()
+command -v gcc >/dev/null || packages+=(gcc libc6-dev)
+command -v node >/dev/null || packages+=(nodejs)
+command -v npm >/dev/null || packages+=(npm)
+[ -x "${CHROMIUM:-/usr/bin/chromium}" ] || packages+=(chromium)
+
+if [ ${#packages[@]} -gt 0 ]; then
+	if ! command -v apt-get >/dev/null; then
+		echo "missing: ${packages[*]} (no apt-get here to install them with)"
+	elif [ "$(id -u)" != 0 ]; then
+		echo "missing: ${packages[*]} (as root: apt-get install ${packages[*]})"
+	else
+		echo "installing ${packages[*]}"
+		export DEBIAN_FRONTEND=noninteractive
+		log=$(mktemp)
+		if ! { apt-get update && apt-get install -y --no-install-recommends "${packages[@]}"; } >"$log" 2>&1; then
+			tail -n 20 "$log"
+			echo "missing: ${packages[*]} (apt-get failed, see above)"
+		fi
+		rm -f "$log"
+	fi
+fi
+exit 0

@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Runs every test, goes on after a failure, and says at the end how each part
+# went. FUZZTIME is the seconds for each fuzz target (default 3).
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+names=() results=()
+passed=0 failed=0 skipped=0
+
+# part NAME COMMAND… runs a part of the tests.
+part() {
+	local name=$1 start=$SECONDS
+	shift
+	echo
+	echo "== $name"
+	if "$@"; then
+		results+=("passed in $((SECONDS - start)) s")
+		passed=$((passed + 1))
+	else
+		results+=("FAILED in $((SECONDS - start)) s")
+		failed=$((failed + 1))
+	fi
+	names+=("$name")
+}
+
+# skip NAME REASON tells of a part that cannot run here; CI has to run all.
+skip() {
+	echo
+	echo "== $1: $2"
+	names+=("$1")
+	if [ -n "${CI:-}" ]; then
+		results+=("FAILED: $2")
+		failed=$((failed + 1))
+	else
+		results+=("skipped: $2")
+		skipped=$((skipped + 1))
+	fi
+}
+
+go_tests() {
+	local race=-race
+	if ! command -v gcc >/dev/null; then
+		echo "no C compiler, so without the race detector"
+		race=
+	fi
+	go test $race -timeout 8m ./...
+}
+
+client_tests() {
+	cd test/clients || return 1
+	if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+		npm ci --no-audit --no-fund || return 1
+		touch node_modules/.package-lock.json
+	fi
+	DESKLINE_BIN="$OLDPWD/bin/deskline" npm test
+}
+
+scripts/install.sh
+part "build" make --no-print-directory build
+part "go vet" go vet ./...
+part "go test" go_tests
+part "fuzz targets, ${FUZZTIME:-3} s each" scripts/fuzz.sh "${FUZZTIME:-3}"
+if [ ! -e test/clients/package.json ]; then
+	: # a tree without the clients
+elif ! command -v npm >/dev/null; then
+	skip "real clients" "npm is missing"
+elif [ ! -x bin/deskline ]; then
+	skip "real clients" "bin/deskline was not built"
+else
+	part "real clients" eval '(client_tests)'
+fi
+
+echo
+echo "== results"
+for i in "${!names[@]}"; do
+	printf '%-32s %s\n' "${names[$i]}" "${results[$i]}"
+done
+if [ $skipped -gt 0 ]; then
+	echo "$passed passed, $failed failed, $skipped skipped"
+else
+	echo "$passed passed, $failed failed"
+fi
+[ $failed = 0 ]
