@@ -2,24 +2,33 @@ package app
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"net/http"
+	"net"
 	"time"
+
+	"github.com/deskline/deskline/admin"
 )
 
+// buildAdmin sets up what operators see. It reads numbers that the parts keep
+// anyway.
 func (n *node) buildAdmin(context.Context) error {
-	m := http.NewServeMux()
-	m.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	n.admin = &http.Server{Handler: m, ReadHeaderTimeout: 10 * time.Second}
-	return nil
+	n.admin = admin.New(admin.Config{Remote: !onLoopback(n.cfg.Admin.Listen), Metrics: n.metrics, Level: n.level, Log: n.log})
+	n.admin.Check("store", n.store.Ping)
+	return n.metrics.Watch(admin.Sources{
+		Sessions:          map[string]func() int{"bosh": func() int { return n.bosh.Stats().Sessions }, "websocket": n.websocket.Len},
+		Held:              func() int { return int(n.bosh.Stats().Held) },
+		Queued:            func() (int, int64) { s := n.bosh.Stats(); return int(s.Queued), s.QueuedBytes },
+		Connections:       n.edge.Connections,
+		Refused:           n.edge.Refused,
+		CertificateExpiry: func() time.Time { return n.certs.NotAfter() },
+	})
 }
 
-func (n *node) serveAdmin() error {
-	if err := n.admin.Serve(n.private); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("admin: %w", err)
+// onLoopback reports whether addr can be reached from this machine only.
+func onLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
 	}
-	return nil
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
-
-func (n *node) stopAdmin(ctx context.Context) error { return n.admin.Shutdown(ctx) }

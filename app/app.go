@@ -113,7 +113,7 @@ func (n *node) start(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return n.certs.Run(ctx) })
 	g.Go(func() error { return n.edge.Serve(n.public) })
 	if n.private != nil {
-		g.Go(func() error { return n.serveAdmin() })
+		g.Go(func() error { return n.admin.Serve(n.private) })
 	}
 }
 
@@ -124,7 +124,6 @@ func (n *node) ready() {
 		private = n.private.Addr()
 		n.log.Info("listening", "name", "admin", "addr", private.String())
 	}
-	n.isReady.Store(true)
 	n.log.Info("ready", "version", Version(), "domains", n.cfg.Domains)
 	if n.options.Ready != nil {
 		n.options.Ready(n.public.Addr(), private)
@@ -136,8 +135,8 @@ func (n *node) ready() {
 func (n *node) stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopTime)
 	defer cancel()
-	n.isReady.Store(false)
+	n.admin.Drain()
 	n.sessions.Drain()
 	err := errors.Join(n.bosh.Shutdown(ctx), n.websocket.Shutdown(ctx), n.edge.Shutdown(ctx))
-	return errors.Join(err, n.stopAdmin(ctx))
+	return errors.Join(err, n.admin.Shutdown(ctx))
 }

@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"runtime"
-	"sync/atomic"
 	"time"
 
 	"github.com/deskline/deskline/account"
+	"github.com/deskline/deskline/admin"
 	"github.com/deskline/deskline/auth"
 	"github.com/deskline/deskline/bosh"
 	"github.com/deskline/deskline/certs"
@@ -39,7 +38,6 @@ type node struct {
 	log     *slog.Logger
 	level   *slog.LevelVar
 	domains []jid.JID
-	isReady atomic.Bool
 
 	certs     *certs.Keeper
 	store     *sqlite.Store
@@ -53,13 +51,14 @@ type node struct {
 	bosh      *bosh.Handler
 	websocket *websocket.Door
 	edge      *web.Edge
-	admin     *http.Server
+	admin     *admin.Server
+	metrics   *admin.Metrics
 
 	public, private net.Listener
 }
 
 func build(ctx context.Context, o Options) (*node, error) {
-	n := &node{options: o, cfg: o.Config, log: o.Log, level: o.Level}
+	n := &node{options: o, cfg: o.Config, log: o.Log, level: o.Level, metrics: admin.NewMetrics(Version(), o.Log)}
 	for _, d := range o.Config.Domains {
 		j, err := jid.New("", d, "")
 		if err != nil {
@@ -174,7 +173,7 @@ func (n *node) buildCore(context.Context) error {
 	n.mux.RegisterDisco(disco)
 
 	n.sessions = session.NewManager(session.Config{
-		Domains: n.domains, Auth: n.accounts, Router: n.router, Observer: n.presence,
+		Domains: n.domains, Auth: n.accounts, Router: n.router, Observer: n.presence, Metrics: n.metrics,
 		Features:  append([]byte(streamFeatures), disco.Caps(n.mux)...),
 		Resources: n.cfg.Limits.Resources, Sessions: n.cfg.Limits.Sessions,
 		PingAfter: 5 * time.Minute, PingWait: time.Minute, Log: n.log,
@@ -213,7 +212,7 @@ func (n *node) buildDoors(context.Context) error {
 	n.websocket = websocket.New(websocket.Config{
 		Limits: websocket.Limits{Stanza: n.parseLimits(n.cfg), Queue: l.Queue, QueueBytes: int(l.QueueBytes), Unauthenticated: l.Unauthenticated},
 		Open:   websocket.Sessions(n.sessions), Peer: n.edge.Peer, AllowOrigin: n.edge.AllowOrigin, Domain: n.cfg.Domains[0],
-		Ping: n.cfg.WebSocket.Ping, Log: n.log,
+		Budget: n.bosh, Ping: n.cfg.WebSocket.Ping, Log: n.log,
 	})
 	if b.Enabled {
 		for _, path := range b.Paths {

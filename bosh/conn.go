@@ -74,6 +74,7 @@ func (c *conn) Write(frames ...session.Frame) error {
 	c.queue = append(c.queue, frames...)
 	c.bytes += n
 	c.h.queued.Add(int64(n))
+	c.h.frames.Add(int64(len(frames)))
 	if !c.busy {
 		c.flush(time.Now())
 	}
@@ -167,6 +168,7 @@ func (c *conn) encode(rid uint64, now time.Time) ([]byte, []savedFrame) {
 
 func (c *conn) empty() {
 	c.h.queued.Add(-int64(c.bytes))
+	c.h.frames.Add(-int64(len(c.queue)))
 	clear(c.queue)
 	c.queue, c.bytes = c.queue[:0], 0
 	if cap(c.queue) > 16 {
@@ -366,6 +368,7 @@ func (c *conn) enqueue(frame []byte) {
 	c.queue = append(c.queue, session.Frame{Bytes: frame})
 	c.bytes += len(frame)
 	c.h.queued.Add(int64(len(frame)))
+	c.h.frames.Add(1)
 }
 
 // pause answers all requests and lets the client be away for as long as it

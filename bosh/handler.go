@@ -71,7 +71,8 @@ func (c Config) withDefaults() Config {
 type Handler struct {
 	cfg      Config
 	held     atomic.Int64
-	queued   atomic.Int64
+	frames   atomic.Int64 // queued for all clients
+	queued   atomic.Int64 // their bytes, with what other doors reserved
 	stopping atomic.Bool
 	table    table
 
@@ -100,12 +101,13 @@ func New(cfg Config) *Handler {
 type Stats struct {
 	Sessions    int
 	Held        int64 // requests waiting for something to answer
+	Queued      int64 // frames waiting for their clients
 	QueuedBytes int64
 }
 
 // Stats returns the figures of the moment.
 func (h *Handler) Stats() Stats {
-	return Stats{Sessions: h.table.len(), Held: h.held.Load(), QueuedBytes: h.queued.Load()}
+	return Stats{Sessions: h.table.len(), Held: h.held.Load(), Queued: h.frames.Load(), QueuedBytes: h.queued.Load()}
 }
 
 // Run ends sessions whose client has not come back, until ctx ends.
@@ -205,3 +207,16 @@ func (h *Handler) gone(sid router.SID) response {
 	}
 	return response{ending{condition: "item-not-found", reason: "no such session"}.body(), 200}
 }
+
+// Reserve takes n bytes of the memory for what waits for all clients, for a
+// door that shares the bound; false if there are not so many left.
+func (h *Handler) Reserve(n int) bool {
+	if h.queued.Add(int64(n)) > h.cfg.Memory {
+		h.queued.Add(-int64(n))
+		return false
+	}
+	return true
+}
+
+// Release gives back what Reserve took.
+func (h *Handler) Release(n int) { h.queued.Add(-int64(n)) }
