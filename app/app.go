@@ -111,6 +111,7 @@ func (n *node) start(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return n.bosh.Run(ctx) })
 	g.Go(func() error { return n.sessions.Run(ctx) })
 	g.Go(func() error { return n.certs.Run(ctx) })
+	g.Go(func() error { return trim(ctx) })
 	g.Go(func() error { return n.edge.Serve(n.public) })
 	if n.private != nil {
 		g.Go(func() error { return n.admin.Serve(n.private) })

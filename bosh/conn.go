@@ -268,9 +268,8 @@ func (c *conn) take(ctx context.Context, a Arrival, n *stanza.Node, in *Request)
 	})
 	c.paused = 0
 	c.mind(now)
-	c.work(ctx)
-	if !c.ended {
-		c.flush(now)
+	if !c.busy {
+		c.step(now)
 	}
 	wait := c.win.p.Wait
 	c.mu.Unlock()
@@ -288,15 +287,34 @@ func (c *conn) idleFrom(now time.Time) {
 	}
 }
 
-// work processes the requests whose turn has come, one after another. It is
-// called with the lock held and returns with it held; it lets go of it while
-// the session works. Only one goroutine works at a time; whoever comes
-// meanwhile leaves its request to that one.
-func (c *conn) work(ctx context.Context) {
-	if c.busy {
-		return
+// step lets the requests whose turn it is and that carry nothing be held or
+// answered, and leaves the rest to a worker. It is called with the lock held
+// while nobody is at work. The goroutine of an HTTP request never does what
+// goes deep: it would keep the grown stack for as long as it is held.
+func (c *conn) step(now time.Time) {
+	for {
+		a, ok := c.win.Turn()
+		if !ok {
+			break
+		}
+		w := c.waiter(a.RID)
+		if !a.Empty || a.Pause || a.Terminate || c.win.Keyed() || w == nil {
+			c.busy = true
+			c.h.hire(c)
+			return
+		}
+		w.parked = nil
+		c.win.Done()
 	}
-	c.busy = true
+	c.flush(now)
+}
+
+// work processes the requests whose turn has come, one after another. Only one
+// goroutine works for a session at a time; requests that come meanwhile are
+// left to it. It lets go of the lock while the session works.
+func (c *conn) work() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for !c.ended {
 		a, ok := c.win.Turn()
 		if !ok {
@@ -312,7 +330,7 @@ func (c *conn) work(ctx context.Context) {
 		}
 		c.mu.Unlock()
 		// The client may hang up; what it sent is done all the same.
-		e, over := c.process(context.WithoutCancel(ctx), n)
+		e, over := c.process(context.Background(), n)
 		c.mu.Lock()
 		if c.ended {
 			break

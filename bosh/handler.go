@@ -75,11 +75,12 @@ type Handler struct {
 	queued   atomic.Int64 // their bytes, with what other doors reserved
 	stopping atomic.Bool
 	table    table
+	jobs     chan *conn // to a worker that waits
 
 	mu     sync.Mutex // guards what follows
 	dead   []burial
 	reaper bool
-	idle   sync.WaitGroup // the reaper, while it runs
+	idle   sync.WaitGroup // the reaper, while it runs, and the workers that work
 	graves graves
 }
 
@@ -91,7 +92,7 @@ type burial struct {
 
 // New returns a Handler without sessions.
 func New(cfg Config) *Handler {
-	h := &Handler{cfg: cfg.withDefaults()}
+	h := &Handler{cfg: cfg.withDefaults(), jobs: make(chan *conn)}
 	h.table.init()
 	h.graves.m = make(map[router.SID]response)
 	return h
@@ -162,6 +163,35 @@ func (h *Handler) bury(c *conn, lost []savedFrame) {
 		h.reaper = true
 		h.idle.Add(1)
 		go h.reap()
+	}
+}
+
+// workerIdle is how long a worker waits for the next session.
+const workerIdle = 5 * time.Second
+
+// hire has a worker process what a session received: one that waits, or a new
+// one. There are as many as sessions being processed at the same moment.
+func (h *Handler) hire(c *conn) {
+	h.idle.Add(1)
+	select {
+	case h.jobs <- c:
+	default:
+		go h.worker(c)
+	}
+}
+
+func (h *Handler) worker(c *conn) {
+	timer := time.NewTimer(workerIdle)
+	defer timer.Stop()
+	for {
+		c.work()
+		h.idle.Done()
+		timer.Reset(workerIdle)
+		select {
+		case c = <-h.jobs:
+		case <-timer.C:
+			return
+		}
 	}
 }
 

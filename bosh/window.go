@@ -255,6 +255,9 @@ func (w *Window) Turn() (Arrival, bool) {
 	return Arrival{}, false
 }
 
+// Keyed reports whether requests have to show keys.
+func (w *Window) Keyed() bool { return w.key != "" }
+
 // Unlock checks the key of the request whose turn it is (XEP-0124 §15).
 func (w *Window) Unlock(a Arrival) bool {
 	if w.key == "" {
