@@ -144,7 +144,7 @@ func (c *conn) answer(w *waiter, now time.Time) {
 }
 
 // encode builds a response from the queue and empties it.
-func (c *conn) encode(rid uint64, now time.Time) ([]byte, []savedFrame) {
+func (c *conn) encode(rid uint64, now time.Time) ([]byte, []session.Frame) {
 	if len(c.queue) == 0 && !c.win.p.Acks {
 		return emptyBody, nil
 	}
@@ -155,7 +155,7 @@ func (c *conn) encode(rid uint64, now time.Time) ([]byte, []savedFrame) {
 		return append(out, "/>"...), nil
 	}
 	out = append(out, '>')
-	var saved []savedFrame
+	var saved []session.Frame
 	for _, f := range c.queue {
 		out = append(out, f.Bytes...)
 		if f.Stanza != nil {

@@ -87,7 +87,7 @@ type Handler struct {
 // burial is a session that ended and what it left behind.
 type burial struct {
 	c    *conn
-	lost []savedFrame
+	lost []session.Frame
 }
 
 // New returns a Handler without sessions.
@@ -152,7 +152,7 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 
 // bury takes a session that ended out of the table and leaves the rest, which
 // may wait for a store, to the reaper.
-func (h *Handler) bury(c *conn, lost []savedFrame) {
+func (h *Handler) bury(c *conn, lost []session.Frame) {
 	sid := c.sess.SID()
 	h.table.remove(sid)
 	h.mu.Lock()

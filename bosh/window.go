@@ -3,6 +3,8 @@ package bosh
 import (
 	"slices"
 	"time"
+
+	"github.com/deskline/deskline/session"
 )
 
 // maxRID is the largest request id there can be (XEP-0124 §14.1).
@@ -64,7 +66,7 @@ type answered struct {
 	key      string
 	at       time.Time
 	response []byte
-	frames   []savedFrame // to rescue should the session end before the client has them
+	frames   []session.Frame // to rescue should the session end before the client has them
 }
 
 // Window orders the requests of one session and remembers its responses
@@ -319,7 +321,7 @@ func (w *Window) AppendAttrs(dst []byte, rid uint64, now time.Time) []byte {
 }
 
 // Answer notes the response to the oldest request.
-func (w *Window) Answer(response []byte, frames []savedFrame, now time.Time) {
+func (w *Window) Answer(response []byte, frames []session.Frame, now time.Time) {
 	s := w.slots[0]
 	w.slots = slices.Delete(w.slots, 0, 1)
 	w.cache = append(w.cache, answered{rid: s.arrival.RID, key: s.arrival.Key, at: now, response: response, frames: frames})
@@ -328,8 +330,8 @@ func (w *Window) Answer(response []byte, frames []savedFrame, now time.Time) {
 
 // Unconfirmed returns the frames that were sent and that nothing proves to have
 // arrived, oldest first.
-func (w *Window) Unconfirmed() []savedFrame {
-	var all []savedFrame
+func (w *Window) Unconfirmed() []session.Frame {
+	var all []session.Frame
 	for i := range w.cache {
 		all = append(all, w.cache[i].frames...)
 	}

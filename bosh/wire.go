@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/deskline/deskline/session"
 	"github.com/deskline/deskline/xmpp/stanza"
 	"github.com/deskline/deskline/xmpp/stream"
 )
@@ -17,9 +16,6 @@ const (
 	NS      = "http://jabber.org/protocol/httpbind"
 	NSXBOSH = "urn:xmpp:xbosh"
 )
-
-// savedFrame is a frame whose stanza has to be rescued if it does not arrive.
-type savedFrame = session.Frame
 
 const (
 	bodyStart = "<body xmlns='" + NS + "'"

@@ -154,7 +154,9 @@ var rules = [2][4][states]rule{
 		Subscribe: {
 			pass(StateNoneIn), pass(StateNoneOutIn), drop(StateNoneIn), drop(StateNoneOutIn),
 			pass(StateToIn), drop(StateToIn),
-			{next: StateFrom, reply: true}, {next: StateFromOut, reply: true}, {next: StateBoth, reply: true},
+			{next: StateFrom, reply: true},
+			{next: StateFromOut, reply: true},
+			{next: StateBoth, reply: true},
 		},
 		Unsubscribe: {
 			drop(StateNone), drop(StateNoneOut), pass(StateNone), pass(StateNoneOut),

@@ -75,12 +75,6 @@ func (s *Session) at() phase {
 	return s.phase
 }
 
-func (s *Session) advance(p phase) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.phase = p
-}
-
 // Features encodes the features of the present phase (RFC 6120 §4.3.2). The
 // element declares the stream prefix itself.
 func (s *Session) Features() []byte {

@@ -182,7 +182,7 @@ func FuzzParse(f *testing.F) {
 		d := xml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(data, []byte("\ufeff"))))
 		d.CharsetReader = func(_ string, r io.Reader) (io.Reader, error) { return r, nil }
 		for {
-			if _, err := d.Token(); err == io.EOF {
+			if _, err := d.Token(); errors.Is(err, io.EOF) {
 				break
 			} else if err != nil {
 				if strings.Contains(err.Error(), "unsupported version") {
