@@ -31,7 +31,7 @@ bench-go: ## run the Go benchmarks of the hot paths, six times for benchstat
 fuzz: ## run each fuzz target for FUZZTIME seconds (120)
 	scripts/fuzz.sh $(or $(FUZZTIME),120)
 
-soak: build ## thousands of sessions with cuts, reloads and repeats: make soak ARGS="-d 10m"
+soak: build ## thousands of sessions with cuts, reloads and repeats: make soak ARGS="-duration 10m"
 	go build -o bin/soak ./bench/soak
 	bin/soak -deskline bin/deskline $(ARGS)
 
