@@ -312,15 +312,15 @@ func TestPrintedFileLoads(t *testing.T) {
 
 func TestDiff(t *testing.T) {
 	before, after := configs.Default(), configs.Default()
-	after.BOSH.Wait = time.Second
 	after.HTTP.Listen = ":1"
 	after.HTTP.CORSOrigins = []string{"*"}
+	after.Limits.Contacts = 5
 	live, restart := configs.Diff(before, after)
-	if !slices.Equal(live, []string{"http.cors_origins", "bosh.wait"}) || !slices.Equal(restart, []string{"http.listen"}) {
+	if !slices.Equal(live, []string{"http.cors_origins", "limits.contacts"}) || !slices.Equal(restart, []string{"http.listen"}) {
 		t.Errorf("live %v, restart %v", live, restart)
 	}
 	now := configs.WithLive(before, after)
-	if now.BOSH.Wait != time.Second || now.HTTP.Listen != before.HTTP.Listen || before.BOSH.Wait == time.Second {
+	if now.Limits.Contacts != 5 || now.HTTP.Listen != before.HTTP.Listen || before.Limits.Contacts == 5 {
 		t.Errorf("with live keys: %+v", now)
 	}
 }
