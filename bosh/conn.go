@@ -20,8 +20,42 @@ type waiter struct {
 	ch     chan response
 	peer   string // the connection, to see it used again
 	cut    bool   // the client has gone; nobody reads ch
+	came   time.Time
+	twin   *waiter // an earlier copy of the request, answered alike
 	parked *stanza.Node
 }
+
+// reply answers the request and its twin.
+func (w *waiter) reply(r response) {
+	for ; w != nil; w = w.twin {
+		w.ch <- r
+	}
+}
+
+// gone reports whether nobody waits for the response any more.
+func (w *waiter) gone() bool { return w.cut && (w.twin == nil || w.twin.cut) }
+
+// succeed takes the place of an earlier copy of the same request. A client that
+// lost its connection sends another one, and the old one is told so at once
+// (XEP-0124 §14.3). What comes twice at the same moment was doubled on its way:
+// nobody knows which response will be passed on, so both get it.
+func (w *waiter) succeed(old *waiter) {
+	w.parked = old.parked
+	if w.came.Sub(old.came) >= doubled {
+		old.reply(recoverable)
+		return
+	}
+	w.twin = old
+	if old.twin != nil {
+		old.twin.reply(recoverable)
+		old.twin = nil
+	}
+}
+
+// doubled is how far apart the copies of a request may come that a network and
+// not the client has made: no client finds a connection broken and sends again
+// that fast.
+const doubled = 100 * time.Millisecond
 
 // response is what a request gets.
 type response struct {
@@ -97,9 +131,9 @@ func (c *conn) flush(now time.Time) {
 		}
 		w := c.waiter(rid)
 		switch {
-		case w != nil && !w.cut && (len(c.queue) > 0 || c.win.Over()):
+		case w != nil && !w.gone() && (len(c.queue) > 0 || c.win.Over()):
 			c.answer(w, now)
-		case (w == nil || w.cut) && c.win.Unanswered() > 1 && c.win.Over():
+		case (w == nil || w.gone()) && c.win.Unanswered() > 1 && c.win.Over():
 			// Its client went away and came back with the next one; what there
 			// is to say goes there, and a repeat gets an empty response.
 			c.win.Answer(emptyBody, nil, now)
@@ -126,7 +160,7 @@ func (c *conn) drop(rid uint64) {
 
 // mind starts or stops the inactivity clock.
 func (c *conn) mind(now time.Time) {
-	if slices.ContainsFunc(c.waiters, func(w *waiter) bool { return !w.cut }) {
+	if slices.ContainsFunc(c.waiters, func(w *waiter) bool { return !w.gone() }) {
 		c.idle = time.Time{}
 	} else if c.idle.IsZero() {
 		c.idle = now
@@ -140,7 +174,7 @@ func (c *conn) answer(w *waiter, now time.Time) {
 	c.lastPeer, c.lastRID = w.peer, w.rid
 	c.waiters = slices.DeleteFunc(c.waiters, func(o *waiter) bool { return o == w })
 	c.mind(now)
-	w.ch <- response{body: body, status: 200}
+	w.reply(response{body: body, status: 200})
 }
 
 // encode builds a response from the queue and empties it.
@@ -189,12 +223,12 @@ func (c *conn) finish(e ending) {
 	lost := c.win.Unconfirmed()
 	told := false
 	for _, w := range c.waiters {
-		if w.cut {
+		if w.gone() {
 			continue
 		}
 		if told {
 			// XEP-0124 §17.2
-			w.ch <- c.legacyOr(ending{condition: "other-request"})
+			w.reply(c.legacyOr(ending{condition: "other-request"}))
 			continue
 		}
 		told = true
@@ -204,7 +238,7 @@ func (c *conn) finish(e ending) {
 			out = append(out, f.Bytes...)
 		}
 		c.empty()
-		w.ch <- response{append(e.appendPayload(out), bodyEnd...), c.statusOf(e)}
+		w.reply(response{append(e.appendPayload(out), bodyEnd...), c.statusOf(e)})
 	}
 	for _, f := range c.queue {
 		if f.Stanza != nil {
@@ -229,7 +263,7 @@ func (c *conn) legacyOr(e ending) response { return response{e.body(), c.statusO
 // take handles one request of the session and returns its response.
 func (c *conn) take(ctx context.Context, a Arrival, n *stanza.Node, in *Request) (response, bool) {
 	now := time.Now()
-	w := &waiter{rid: a.RID, ch: make(chan response, 1), peer: in.Peer, parked: n}
+	w := &waiter{rid: a.RID, ch: make(chan response, 1), peer: in.Peer, came: now, parked: n}
 	c.mu.Lock()
 	if c.ended {
 		e := c.end
@@ -252,10 +286,7 @@ func (c *conn) take(ctx context.Context, a Arrival, n *stanza.Node, in *Request)
 		return c.legacyOr(e), true
 	case Again:
 		if old := c.waiter(a.RID); old != nil {
-			w.parked = old.parked
-			if !old.cut {
-				old.ch <- response{recoverableBody, 200}
-			}
+			w.succeed(old)
 			c.waiters = slices.DeleteFunc(c.waiters, func(o *waiter) bool { return o == old })
 		}
 	}
@@ -276,9 +307,9 @@ func (c *conn) take(ctx context.Context, a Arrival, n *stanza.Node, in *Request)
 	return c.await(ctx, w, wait)
 }
 
-// recoverableBody answers the first copy of a request that came again while it
-// was held (XEP-0124 §14.3, §17.3).
-var recoverableBody = []byte("<body xmlns='" + NS + "' type='error'/>")
+// recoverable answers a request that the client has sent again (XEP-0124
+// §14.3, §17.3).
+var recoverable = response{[]byte("<body xmlns='" + NS + "' type='error'/>"), 200}
 
 // idleFrom restarts the inactivity clock if it runs.
 func (c *conn) idleFrom(now time.Time) {
@@ -409,7 +440,7 @@ func (c *conn) pause(asked string) {
 		if !ok {
 			break
 		}
-		if w := c.waiter(rid); w != nil && !w.cut {
+		if w := c.waiter(rid); w != nil && !w.gone() {
 			c.answer(w, now)
 			continue
 		}
@@ -467,11 +498,15 @@ func (c *conn) await(ctx context.Context, w *waiter, wait time.Duration) (respon
 func (c *conn) expire(w *waiter) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ended || c.waiter(w.rid) != w {
+	if c.ended {
+		return
+	}
+	held := c.waiter(w.rid)
+	if held == nil || held != w && held.twin != w {
 		return
 	}
 	if rid, ok := c.win.Oldest(); ok && rid == w.rid {
-		c.answer(w, time.Now())
+		c.answer(held, time.Now())
 	}
 }
 

@@ -219,6 +219,7 @@ func TestRepeats(t *testing.T) {
 	// While the first copy is held, the repeat takes its place.
 	held := b.later(t.Context(), f.body(102, "", note("b")))
 	waitFor(t, func() bool { return b.h.Stats().Held == 1 })
+	<-time.After(2 * bosh.Doubled) // a client that found its connection broken
 	moved := b.later(t.Context(), f.body(102, "", note("b")))
 	wantIn(t, "first copy", <-held, "type='error'")
 	if err := f.conn.Write(session.Frame{Bytes: []byte("<x/>")}); err != nil {
@@ -226,6 +227,29 @@ func TestRepeats(t *testing.T) {
 	}
 	wantIn(t, "second copy", <-moved, "<x/>")
 	if f.got() != "a b" {
+		t.Fatalf("received %q", f.got())
+	}
+}
+
+// A request that the network has doubled is answered alike, whichever of the
+// responses is passed on; of more than two the oldest is let go.
+func TestDoubledRequests(t *testing.T) {
+	b := newBench(t, bosh.Config{})
+	f := b.create("")
+	body := f.body(101, "", note("a"))
+	copies := make([]<-chan string, 3)
+	for i := range copies {
+		copies[i] = b.later(t.Context(), body)
+		waitFor(t, func() bool { return b.h.Stats().Held >= min(int64(i)+1, 2) })
+	}
+	wantIn(t, "oldest copy", <-copies[0], "type='error'")
+	if err := f.conn.Write(session.Frame{Bytes: []byte("<x/>")}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range copies[1:] {
+		wantIn(t, "copy", <-c, "<x/>")
+	}
+	if f.got() != "a" {
 		t.Fatalf("received %q", f.got())
 	}
 }
