@@ -111,7 +111,8 @@ func (h *Handler) Stats() Stats {
 	return Stats{Sessions: h.table.len(), Held: h.held.Load(), Queued: h.frames.Load(), QueuedBytes: h.queued.Load()}
 }
 
-// Run ends sessions whose client has not come back, until ctx ends.
+// Run ends sessions whose client has not come back and goes on with those that
+// wait for a request that is lost, until ctx ends.
 func (h *Handler) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -121,6 +122,7 @@ func (h *Handler) Run(ctx context.Context) error {
 			return nil
 		case now := <-tick.C:
 			for _, c := range h.table.all() {
+				c.giveUp(now)
 				if reason := c.overdue(now); reason != "" {
 					c.finish(ending{reason: reason})
 				}

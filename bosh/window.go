@@ -57,6 +57,7 @@ type Verdict struct {
 // slot is a request that is not answered yet.
 type slot struct {
 	arrival Arrival
+	came    time.Time
 	held    bool // processed; waits for something to answer
 }
 
@@ -112,7 +113,7 @@ func (w *Window) Accept(a Arrival, now time.Time) Verdict {
 	if a.Pause || a.Terminate {
 		room++ // XEP-0124 §11: one more for these
 	}
-	if a.RID >= w.next+room {
+	if a.RID >= w.next+room && !w.forgotten(a, room) {
 		return refuse("item-not-found", "rid beyond the window")
 	}
 	if uint64(len(w.slots)) >= room {
@@ -127,7 +128,7 @@ func (w *Window) Accept(a Arrival, now time.Time) Verdict {
 		}
 		return 1
 	})
-	w.slots = slices.Insert(w.slots, i, slot{arrival: a})
+	w.slots = slices.Insert(w.slots, i, slot{arrival: a, came: now})
 	w.confirm(a, now)
 	return Verdict{Outcome: Fresh}
 }

@@ -1,0 +1,92 @@
+package bosh_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/deskline/deskline/bosh"
+	"github.com/deskline/deskline/session"
+)
+
+// A page that was reloaded goes on with the rid after one that its browser
+// never sent.
+func TestWindowLostRequest(t *testing.T) {
+	acks := params()
+	acks.Acks = true
+	for _, tc := range []struct {
+		name    string
+		p       bosh.Params
+		waiting bosh.Arrival
+		after   time.Duration
+		gone    bool
+	}{
+		{"a poll waits a little", params(), bosh.Arrival{RID: 12, Empty: true}, time.Second, false},
+		{"a poll waits long enough", params(), bosh.Arrival{RID: 12, Empty: true}, 2 * time.Second, true},
+		{"a payload waits a little", params(), bosh.Arrival{RID: 12}, 5 * time.Second, false},
+		{"a payload waits long enough", params(), bosh.Arrival{RID: 12}, 10 * time.Second, true},
+		{"nothing is missing", params(), bosh.Arrival{RID: 11, Empty: true}, time.Minute, false},
+		{"acknowledgements would confirm it", acks, bosh.Arrival{RID: 12, Empty: true}, time.Minute, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := opened(tc.p, 10)
+			if v := w.Accept(tc.waiting, start); v.Outcome != bosh.Fresh {
+				t.Fatalf("%+v", v)
+			}
+			if gone := w.GiveUp(start.Add(tc.after)); gone != tc.gone {
+				t.Fatalf("given up: %v", gone)
+			}
+			if tc.gone && !slices.Equal(process(w), []uint64{12}) {
+				t.Fatal("the waiting request was not processed")
+			}
+		})
+	}
+	t.Run("the client sends more than it could", func(t *testing.T) {
+		w := opened(params(), 10)
+		w.Accept(bosh.Arrival{RID: 12, Empty: true}, start)
+		if v := w.Accept(bosh.Arrival{RID: 13}, start); v.Outcome != bosh.Fresh {
+			t.Fatalf("%+v", v)
+		}
+		if done := process(w); !slices.Equal(done, []uint64{12, 13}) {
+			t.Fatalf("processed %v", done)
+		}
+		if v := w.Accept(bosh.Arrival{RID: 11}, start); v.Condition != "item-not-found" {
+			t.Fatalf("the lost request came after all: %+v", v)
+		}
+	})
+}
+
+// What was sent just before a page was reloaded may never come; the session
+// goes on all the same.
+func TestLostRequest(t *testing.T) {
+	b := newBench(t, bosh.Config{})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- b.h.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	f := b.create("")
+	poll := b.later(t.Context(), f.body(102, "", ""))
+	waitFor(t, func() bool { return b.h.Stats().Held == 1 })
+	if err := f.conn.Write(session.Frame{Bytes: []byte("<x/>")}); err != nil {
+		t.Fatal(err)
+	}
+	wantIn(t, "poll after the lost request", <-poll, "<x/>")
+	// One more, whose successor shows that nobody waits for it any more.
+	poll = b.later(t.Context(), f.body(104, "", ""))
+	waitFor(t, func() bool { return b.h.Stats().Held == 1 })
+	last := b.later(t.Context(), f.body(105, "", note("a")))
+	wantIn(t, "poll", <-poll, "<body")
+	if err := f.conn.Write(session.Frame{Bytes: []byte("<y/>")}); err != nil {
+		t.Fatal(err)
+	}
+	wantIn(t, "last", <-last, "<y/>")
+	if got := f.got(); got != "a" {
+		t.Fatalf("received %q", got)
+	}
+}
