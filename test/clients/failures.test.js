@@ -5,6 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { Browser } from './lib/pages.js';
 import { leaveAll, Peer } from './lib/peer.js';
 import { isDeskline, PASSWORD, startServer } from './lib/server.js';
+import { deferred, within } from './lib/wait.js';
 
 let browser;
 
@@ -149,6 +150,44 @@ describe('restarts', { concurrency: 2 }, () => {
         await carol.takeMessage({ body: 'after the restart' });
       } finally {
         await leaveAll(peers).finally(() => server.close());
+      }
+    });
+  }
+
+  for (const [client, transport] of [['strophe', 'bosh'], ['xmppclient', 'ws']]) {
+    test(`kill -9 while ${client} writes: what was answered for is kept, once and in order`, { timeout: 60_000 }, async () => {
+      const server = await startServer({ accounts: 4 });
+      const [aliceJid, bobJid] = server.accounts(2);
+      const alice = new Peer(server, client, { transport });
+      const bob = new Peer(server, 'stanza');
+      try {
+        await alice.login(aliceJid);
+        let safe = 0;
+        let written = 0;
+        const enough = deferred();
+        const write = async () => {
+          for (;;) {
+            for (let i = 0; i < 5; i++) await alice.do('say', bobJid, `kept ${written++}`);
+            await alice.do('ping', server.domain); // answered in order: the five before are taken
+            safe = written;
+            if (safe >= 60) enough.resolve();
+          }
+        };
+        write().catch(() => {}); // until the server is gone
+        await within(enough.promise, 'sixty messages are taken');
+        await server.kill();
+        await alice.do('vanish');
+        await server.start();
+        await bob.login(bobJid);
+        await bob.become();
+        await bob.takeMessage({ body: `kept ${safe - 1}` });
+        await bob.do('ping', server.domain);
+        const bodies = bob.inbox.seen({ event: 'message' }).map((m) => m.body);
+        assert.ok(bodies.length >= safe && bodies.length <= written, `${bodies.length} of ${written}, ${safe} of them answered for`);
+        assert.deepEqual(bodies, Array.from(bodies, (_, i) => `kept ${i}`));
+      } finally {
+        alice.player = undefined; // nothing to leave
+        await leaveAll([alice, bob]).finally(() => server.close());
       }
     });
   }

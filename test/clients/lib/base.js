@@ -1,7 +1,7 @@
 // What every server under test has: URLs, accounts, and the life of its process.
 
 import { spawn } from 'node:child_process';
-import { createHash, X509Certificate } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import fs from 'node:fs/promises';
 import readline from 'node:readline';
@@ -45,6 +45,9 @@ export class Server {
 
   run(command, args, spawnOptions) {
     const child = spawn(command, args, { cwd: this.dir, stdio: ['ignore', 'pipe', 'pipe'], ...spawnOptions });
+    const orphan = () => child.kill('SIGKILL');
+    process.on('exit', orphan);
+    child.on('exit', () => process.off('exit', orphan));
     child.exited = once(child, 'exit').then(([code, signal]) => ({ code, signal }), (err) => ({ code: -1, err }));
     for (const stream of [child.stdout, child.stderr]) {
       readline.createInterface({ input: stream }).on('line', (line) => {
@@ -96,19 +99,26 @@ export class Server {
     }
   }
 
-  /** The certificate shown on the TLS port, as PEM. */
-  async certificate() {
+  /** The certificate shown on the TLS port. */
+  async x509() {
     const { hostname, port } = new URL(this.tlsUrl);
     const socket = tls.connect({ host: hostname, port, servername: this.domain, rejectUnauthorized: false });
-    await within(once(socket, 'secureConnect'), 'the TLS handshake');
-    const cert = socket.getPeerX509Certificate();
-    socket.destroy();
-    return cert.toString();
+    try {
+      await within(once(socket, 'secureConnect'), 'the TLS handshake');
+      return socket.getPeerX509Certificate();
+    } finally {
+      socket.destroy();
+    }
+  }
+
+  /** The same as PEM. */
+  async certificate() {
+    return (await this.x509()).toString();
   }
 
   /** The certificate's key as Chromium pins it. */
   async certificatePin() {
-    const cert = new X509Certificate(await this.certificate());
-    return createHash('sha256').update(cert.publicKey.export({ type: 'spki', format: 'der' })).digest('base64');
+    const { publicKey } = await this.x509();
+    return createHash('sha256').update(publicKey.export({ type: 'spki', format: 'der' })).digest('base64');
   }
 }

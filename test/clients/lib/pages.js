@@ -9,12 +9,12 @@ import { once } from 'node:events';
 import path from 'node:path';
 import esbuild from 'esbuild';
 import { chromium } from 'playwright-core';
-import { DEADLINE } from './wait.js';
+import { executablePath } from './chromium.js';
+import { deferred, DEADLINE, within } from './wait.js';
 
 const here = path.resolve(import.meta.dirname, '..');
 const require = createRequire(import.meta.url);
 const modules = path.join(here, 'node_modules');
-const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
 const TYPES = { '.js': 'text/javascript', '.json': 'application/json', '.css': 'text/css', '.html': 'text/html', '.wasm': 'application/wasm', '.svg': 'image/svg+xml' };
 
@@ -22,7 +22,7 @@ const TYPES = { '.js': 'text/javascript', '.json': 'application/json', '.css': '
 const FOLDERS = {
   '/dist/': path.join(modules, '@converse/headless/dist/'),
   '/converse/': path.join(modules, 'converse.js/dist/'),
-  '/curve25519': path.join(modules, '@converse/headless/dist/curve25519'),
+  '/bundle/curve25519': path.join(modules, '@converse/headless/dist/curve25519'),
   '/xmpp/': path.join(modules, '@xmpp/client/dist/'),
 };
 
@@ -56,9 +56,8 @@ async function servePages() {
     const folder = Object.keys(FOLDERS).find((prefix) => pathname.startsWith(prefix));
     let body;
     if (PAGES[pathname] !== undefined) body = `<!doctype html><meta charset="utf-8"><title>loading</title>${PAGES[pathname]}`;
+    else if (folder) body = await fs.readFile(FOLDERS[folder] + path.normalize(pathname).slice(folder.length)).catch(() => undefined);
     else if (pathname.startsWith('/bundle/')) body = bundles.get(path.basename(pathname));
-    else if (folder) body = await fs.readFile(FOLDERS[folder] + path.normalize(`/${pathname}`).slice(folder.length)).catch(() => undefined);
-    if (process.env.DEBUG404 && body === undefined) console.error('404', req.url);
     const type = PAGES[pathname] === undefined ? TYPES[path.extname(pathname)] ?? 'application/octet-stream' : TYPES['.html'];
     res.writeHead(body === undefined ? 404 : 200, { 'Content-Type': type });
     res.end(body);
@@ -115,8 +114,12 @@ export class PagePlayer {
     player.page = await browser.newPage();
     player.url = `${browser.origin}/${client}`;
     player.console = [];
-    player.page.on('console', (line) => player.console.push(line.text()));
-    player.page.on('pageerror', (err) => player.console.push(err.stack ?? err.message));
+    const hear = (line) => {
+      player.console.push(line);
+      player.page.emit('heard');
+    };
+    player.page.on('console', (line) => hear(line.text()));
+    player.page.on('pageerror', (err) => hear(err.stack ?? err.message));
     await player.page.exposeFunction('report', report);
     await player.page.goto(player.url);
     await player.ready();
@@ -125,6 +128,15 @@ export class PagePlayer {
 
   ready() {
     return this.page.waitForFunction(() => document.title === 'ready');
+  }
+
+  /** Waits for a line in the console. */
+  async hears(pattern) {
+    const heard = deferred();
+    const look = () => this.console.some((line) => pattern.test(line)) && heard.resolve();
+    this.page.on('heard', look);
+    look();
+    await within(heard.promise, `the page says ${pattern}`).finally(() => this.page.off('heard', look));
   }
 
   async call(word, args) {

@@ -6,26 +6,31 @@ import { existsSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { PASSWORD, Server } from './base.js';
+import { binary, isDeskline } from './binary.js';
 import { Prosody } from './prosody.js';
 import { deferred, within } from './wait.js';
 
-export { PASSWORD };
+export { isDeskline, PASSWORD };
 
-const root = path.resolve(import.meta.dirname, '../../..');
-const binary = process.env.DESKLINE_BIN ?? path.join(root, 'bin/deskline');
 const START = 20_000;
-
-export const kind = process.env.DESKLINE_TEST_SERVER ?? 'deskline';
-export const isDeskline = kind === 'deskline';
 
 /**
  * Starts a server with accounts u1 … uN.
  * @param options.accounts how many, default 40
  * @param options.config keys of the configuration to add, by top key
  */
-export async function startServer(options = {}) {
+export function startServer(options = {}) {
+  return launch(isDeskline ? Deskline : Prosody, options);
+}
+
+/** Starts the demo node. */
+export function startDemo() {
+  return launch(Demo);
+}
+
+async function launch(Kind, options) {
   const dir = await fs.mkdtemp(path.join(os.tmpdir(), 'deskline-clients-'));
-  const server = isDeskline ? new Deskline(dir, options) : new Prosody(dir, options);
+  const server = new Kind(dir, options);
   try {
     await server.prepare();
     await server.start();
@@ -63,8 +68,13 @@ class Deskline extends Server {
     await fs.writeFile(this.file, JSON.stringify(config, null, 2));
   }
 
+  /** The command that serves. */
+  serve() {
+    return this.run(binary, ['serve', '-c', this.file]);
+  }
+
   async start() {
-    const child = this.run(binary, ['serve', '-c', this.file]);
+    const child = this.serve();
     this.child = child;
     this.listening = {};
     const ready = deferred();
@@ -86,5 +96,22 @@ class Deskline extends Server {
       this.port = Number(addr.slice(addr.lastIndexOf(':') + 1));
       await this.writeConfig(); // a restart comes back where clients look for it
     }
+  }
+}
+
+/** The demo node: no file, an empty folder, and what it prints. */
+class Demo extends Deskline {
+  prepare() {}
+
+  writeConfig() {}
+
+  serve() {
+    const env = { ...process.env, DESKLINE_HTTP_LISTEN: `127.0.0.1:${this.port}`, DESKLINE_ADMIN_LISTEN: '127.0.0.1:0', DESKLINE_LOG_FORMAT: 'json' };
+    return this.run(binary, ['serve'], { env });
+  }
+
+  /** The password it printed. */
+  get password() {
+    return this.output.findLast((line) => line.includes('Password: '))?.trim().slice('Password: '.length);
   }
 }

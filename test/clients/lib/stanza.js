@@ -26,11 +26,12 @@ export function stanzaPlayer({ createClient }) {
   return class StanzaPlayer extends Player {
     autoReceipts = true;
 
-    connect({ jid, password, service, mechanism, resource, reconnect = false }) {
-      const bosh = service.startsWith('http');
+    /** Without a service it has to find one for the transport that discover names, bosh or ws. */
+    connect({ jid, password, service, discover, mechanism, resource, reconnect = false }) {
+      const bosh = discover ? discover === 'bosh' : service.startsWith('http');
       const client = createClient({
         jid, password, resource, autoReconnect: reconnect,
-        transports: bosh ? { bosh: service, websocket: false } : { websocket: service, bosh: false },
+        transports: { bosh: bosh && (service ?? true), websocket: !bosh && (service ?? true) },
       });
       this.client = client;
       for (const name of mechanism ? MECHANISMS : []) {
@@ -61,6 +62,12 @@ export function stanzaPlayer({ createClient }) {
         error: p.error?.condition,
       }));
       client.on('roster:update', ({ roster }) => this.report({ event: 'push', ver: roster.version, items: roster.items.map(rosterItem) }));
+    }
+
+    /** The address it found for itself. */
+    service() {
+      const { transport } = this.client;
+      return transport.url ?? transport.socket.url;
     }
 
     online({ show, status, priority } = {}) {

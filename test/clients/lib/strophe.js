@@ -26,10 +26,16 @@ export function strophePlayer(lib) {
 
   return class StrophePlayer extends Player {
     #open(service, options) {
+      this.#stop();
       const conn = new Strophe.Connection(service, options);
       this.conn = conn;
       conn.rawInput = (data) => this.report(/<(?:stream:error|failure|error)\b/.test(data) ? { event: 'wire', data } : undefined);
       return conn;
+    }
+
+    /** A connection that was refused keeps its timer, and Node.js running. */
+    #stop() {
+      clearTimeout(this.conn?._idleTimeout);
     }
 
     #listen() {
@@ -120,7 +126,7 @@ export function strophePlayer(lib) {
     }
 
     disconnect() {
-      if (!this.conn?.connected) return undefined;
+      if (!this.conn?.connected) return this.#stop();
       return new Promise((resolve) => {
         this.conn.connect_callback = (status) => {
           this.report({ event: 'status', status: statusName(status) });
@@ -132,7 +138,7 @@ export function strophePlayer(lib) {
 
     /** Stops as a crash would: no more requests, no goodbye. */
     vanish() {
-      clearTimeout(this.conn._idleTimeout);
+      this.#stop();
       this.conn.pause();
       this.conn._proto._abortAllRequests?.();
       this.conn._proto.socket?.close?.();

@@ -17,7 +17,8 @@ function fromLtx(node) {
 
 export function xmppClientPlayer({ client, xml }) {
   return class XmppClientPlayer extends Player {
-    connect({ jid, password, service, mechanism, resource, reconnect = false }) {
+    /** Without a service it has to find one. */
+    connect({ jid, password, service = jid.split('@')[1], mechanism, resource, reconnect = false }) {
       const [username, domain] = jid.split('@');
       const credentials = mechanism ? (authenticate) => authenticate({ username, password }, mechanism) : undefined;
       const entity = client({ service, domain, resource, ...(credentials ? { credentials } : { username, password }) });
@@ -33,6 +34,11 @@ export function xmppClientPlayer({ client, xml }) {
         return true;
       });
       return entity.start().then((address) => address.toString());
+    }
+
+    /** The address it found for itself. */
+    service() {
+      return this.entity.socket.url;
     }
 
     send(tree) {
@@ -55,7 +61,7 @@ export function xmppClientPlayer({ client, xml }) {
 
     vanish() {
       this.entity.reconnect.stop();
-      this.entity.socket.socket.close();
+      this.entity.socket?.socket?.close();
     }
   };
 }

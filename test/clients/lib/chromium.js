@@ -1,0 +1,3 @@
+// Which browser the pages are opened in.
+
+export const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
