@@ -60,9 +60,7 @@ part "build" make --no-print-directory build
 part "go vet" go vet ./...
 part "go test" go_tests
 part "fuzz targets, ${FUZZTIME:-3} s each" scripts/fuzz.sh "${FUZZTIME:-3}"
-if [ ! -e test/clients/package.json ]; then
-	: # a tree without the clients
-elif ! command -v npm >/dev/null; then
+if ! command -v npm >/dev/null; then
 	skip "real clients" "npm is missing"
 elif [ ! -x bin/deskline ]; then
 	skip "real clients" "bin/deskline was not built"
