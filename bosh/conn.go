@@ -335,7 +335,7 @@ func (c *conn) step(now time.Time) {
 			return
 		}
 		w.parked = nil
-		c.win.Done()
+		c.win.Done(a.RID)
 	}
 	c.flush(now)
 }
@@ -366,7 +366,7 @@ func (c *conn) work() {
 		if c.ended {
 			break
 		}
-		c.win.Done()
+		c.win.Done(a.RID)
 		if over {
 			c.endLocked(e)
 			break

@@ -160,7 +160,7 @@ func (c *conn) created(ctx context.Context, n *stanza.Node, hasVer bool, in *Req
 	c.empty()
 	out = append(out, bodyEnd...)
 	rid := c.win.next
-	c.win.Done()
+	c.win.Done(rid)
 	c.win.Answer(out, nil, now)
 	c.lastPeer, c.lastRID = in.Peer, rid
 	c.idle = now

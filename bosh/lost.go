@@ -9,7 +9,8 @@ import (
 // on the wire, and goes on with the next rid. Nobody sends those again, and the
 // session would wait for them for ever. So they are taken for lost when another
 // request has waited for them that long. It is shorter for an empty one, since
-// clients poll when they have nothing else on its way.
+// clients poll when they have nothing else on its way. Should a lost request
+// come after all, it is processed then: late, but not refused.
 const (
 	lostToPoll  = 2 * time.Second
 	lostToOther = 10 * time.Second
@@ -38,7 +39,7 @@ func (w *Window) GiveUp(now time.Time) bool {
 	if !ok || now.Sub(s.came) < patience {
 		return false
 	}
-	w.next = s.arrival.RID
+	w.skip(s.arrival.RID)
 	return true
 }
 
@@ -49,8 +50,19 @@ func (w *Window) forgotten(a Arrival, room uint64) bool {
 	if !ok || a.RID <= s.arrival.RID || a.RID >= s.arrival.RID+room {
 		return false
 	}
-	w.next = s.arrival.RID
+	w.skip(s.arrival.RID)
 	return true
+}
+
+// maxLost bounds the lost requests that may still come.
+const maxLost = 4
+
+// skip goes on with a request though those before it are missing.
+func (w *Window) skip(to uint64) {
+	for ; w.next < to; w.next++ {
+		w.lost = append(w.lost, w.next)
+	}
+	w.lost = w.lost[max(0, len(w.lost)-maxLost):]
 }
 
 // giveUp goes on without a request that is lost.

@@ -51,8 +51,15 @@ func TestWindowLostRequest(t *testing.T) {
 		if done := process(w); !slices.Equal(done, []uint64{12, 13}) {
 			t.Fatalf("processed %v", done)
 		}
-		if v := w.Accept(bosh.Arrival{RID: 11}, start); v.Condition != "item-not-found" {
+		w.Answer([]byte("<body/>"), nil, start)
+		if v := w.Accept(bosh.Arrival{RID: 11}, start); v.Outcome != bosh.Fresh {
 			t.Fatalf("the lost request came after all: %+v", v)
+		}
+		if done := process(w); !slices.Equal(done, []uint64{11}) {
+			t.Fatalf("processed %v", done)
+		}
+		if v := w.Accept(bosh.Arrival{RID: 14}, start); v.Outcome != bosh.Refuse {
+			t.Fatalf("more than the window: %+v", v)
 		}
 	})
 }

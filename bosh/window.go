@@ -76,6 +76,7 @@ type answered struct {
 type Window struct {
 	p        Params
 	next     uint64     // the request to be processed next
+	lost     []uint64   // requests before it that were given up and have not come
 	slots    []slot     // unanswered, by rid
 	cache    []answered // by rid, oldest first
 	acked    uint64     // all responses up to here arrived
@@ -106,14 +107,15 @@ func (w *Window) Accept(a Arrival, now time.Time) Verdict {
 		}
 		return Verdict{Outcome: Again}
 	}
-	if a.RID < w.next {
+	late := slices.Contains(w.lost, a.RID)
+	if a.RID < w.next && !late {
 		return w.repeat(a)
 	}
 	room := uint64(w.p.Requests)
 	if a.Pause || a.Terminate {
 		room++ // XEP-0124 §11: one more for these
 	}
-	if a.RID >= w.next+room && !w.forgotten(a, room) {
+	if !late && a.RID >= w.next+room && !w.forgotten(a, room) {
 		return refuse("item-not-found", "rid beyond the window")
 	}
 	if uint64(len(w.slots)) >= room {
@@ -251,7 +253,7 @@ const maxUnacked = 64
 // Turn returns the request to be processed next, if it has come.
 func (w *Window) Turn() (Arrival, bool) {
 	for i := range w.slots {
-		if s := &w.slots[i]; s.arrival.RID == w.next && !s.held {
+		if s := &w.slots[i]; !s.held && s.arrival.RID <= w.next {
 			return s.arrival, true
 		}
 	}
@@ -277,11 +279,15 @@ func (w *Window) Unlock(a Arrival) bool {
 }
 
 // Done notes that the request whose turn it was is processed.
-func (w *Window) Done() {
-	if i := w.find(w.next); i >= 0 {
+func (w *Window) Done(rid uint64) {
+	if i := w.find(rid); i >= 0 {
 		w.slots[i].held = true
 	}
-	w.next++
+	if rid == w.next {
+		w.next++
+		return
+	}
+	w.lost = slices.DeleteFunc(w.lost, func(r uint64) bool { return r == rid })
 }
 
 // Oldest returns the processed request that is to be answered first.

@@ -18,7 +18,7 @@ func params() bosh.Params {
 // opened returns a window whose creating request, rid, is answered.
 func opened(p bosh.Params, rid uint64) *bosh.Window {
 	w := bosh.NewWindow(p, bosh.Arrival{RID: rid})
-	w.Done()
+	w.Done(rid)
 	w.Answer([]byte("created"), nil, start)
 	return w
 }
@@ -31,7 +31,7 @@ func process(w *bosh.Window) (done []uint64) {
 			return done
 		}
 		done = append(done, a.RID)
-		w.Done()
+		w.Done(a.RID)
 	}
 }
 
@@ -113,7 +113,7 @@ func TestWindowKeys(t *testing.T) {
 		keys = append(keys, bosh.KeyHash(keys[len(keys)-1]))
 	}
 	w := bosh.NewWindow(params(), bosh.Arrival{RID: 1, NewKey: keys[3]})
-	w.Done()
+	w.Done(1)
 	w.Answer(nil, nil, start)
 	for i, tc := range []struct {
 		key string
