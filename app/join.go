@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 
 	"github.com/deskline/deskline/bosh"
-	"github.com/deskline/deskline/configs"
 	"github.com/deskline/deskline/info"
 	"github.com/deskline/deskline/router"
 	"github.com/deskline/deskline/session"
@@ -75,16 +74,6 @@ func (n *node) openBOSH(ctx context.Context, c session.Conn, o session.Opening) 
 		return nil, err
 	}
 	return s, nil
-}
-
-func (n *node) parseLimits(cfg configs.Config) stanza.Limits {
-	l := cfg.Limits
-	return stanza.Limits{Bytes: int(l.Body), StanzaBytes: int(l.Stanza), Depth: l.Depth, Attrs: l.Attributes, Children: l.Children}
-}
-
-func (n *node) policy(cfg configs.Config) web.Policy {
-	h := cfg.HTTP
-	return web.Policy{PublicURL: h.PublicURL, Plain: web.Plain(h.Plain), TrustedProxies: h.TrustedProxies, CORSOrigins: h.CORSOrigins}
 }
 
 func (n *node) certificate() web.Certificate {

@@ -47,6 +47,8 @@ type node struct {
 	rosters   *roster.Service
 	presence  *presence.Service
 	offline   *offline.Service
+	xml       *private.Service
+	cards     *vcard.Service
 	sessions  *session.Manager
 	bosh      *bosh.Handler
 	websocket *websocket.Door
@@ -100,21 +102,10 @@ func (n *node) buildStore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	a := n.cfg.Auth
-	n.accounts = auth.New(n.store, auth.Config{
-		Mechanisms: a.Mechanisms, PlainInsecure: a.Plain == "any", Iterations: a.Iterations, Secret: secret,
-		Derivations: a.Derivations, FailuresPerMinute: a.FailedLoginsPerMinute, MaxDelay: a.MaxDelay,
-		VerifiedTTL: ttl(a.VerifiedTTL), Log: n.log,
-	})
+	a := authConfig(n.cfg)
+	a.Secret, a.Derivations, a.Log = secret, n.cfg.Auth.Derivations, n.log
+	n.accounts = auth.New(n.store, a)
 	return nil
-}
-
-// ttl maps the configuration's 0, never kept, to what auth calls it.
-func ttl(d time.Duration) time.Duration {
-	if d == 0 {
-		return -1
-	}
-	return d
 }
 
 const secretKey = "auth.secret"
@@ -150,7 +141,7 @@ func (n *node) buildCore(context.Context) error {
 		Mux: n.mux, Accounts: n.accounts, Log: n.log,
 	})
 	n.rosters = roster.New(roster.Config{Store: n.store, Router: n.router, Accounts: n.accounts, MaxContacts: n.cfg.Limits.Contacts, Log: n.log})
-	n.offline = offline.New(offline.Config{Store: n.store, Outlet: outlet{n.router}, Limit: n.cfg.Limits.Offline, Expiry: n.cfg.Limits.OfflineExpiry, Log: n.log})
+	n.offline = offline.New(offline.Config{Store: n.store, Outlet: outlet{n.router}, Limits: offlineLimits(n.cfg), Log: n.log})
 	seen := &lastSeen{}
 	n.presence = presence.New(presence.Config{Router: n.router, Contacts: n.rosters, Kept: n.offline, Seen: seen, Log: n.log})
 	inf := info.New(info.Config{Name: "Deskline", Version: Version(), OS: runtime.GOOS, Started: time.Now(), Store: n.store, Presence: n.presence})
@@ -161,8 +152,10 @@ func (n *node) buildCore(context.Context) error {
 	n.rosters.Register(n.mux)
 	n.offline.Register(n.mux)
 	inf.Register(n.mux)
-	private.Register(n.mux, private.Config{Store: n.store, MaxBytes: int(n.cfg.Limits.Private)})
-	vcard.Register(n.mux, vcard.Config{Store: n.store, MaxBytes: int(n.cfg.Limits.VCard)})
+	n.xml = private.New(private.Config{Store: n.store, MaxBytes: int(n.cfg.Limits.Private)})
+	n.xml.Register(n.mux)
+	n.cards = vcard.New(vcard.Config{Store: n.store, MaxBytes: int(n.cfg.Limits.VCard)})
+	n.cards.Register(n.mux)
 	account.Register(n.mux, account.Config{Accounts: n.accounts, Contacts: n.rosters, Sessions: n, Fixed: !n.cfg.Auth.ChangePassword})
 	session.Register(n.mux)
 	disco := mux.Disco{
@@ -174,15 +167,13 @@ func (n *node) buildCore(context.Context) error {
 
 	n.sessions = session.NewManager(session.Config{
 		Domains: n.domains, Auth: n.accounts, Router: n.router, Observer: n.presence, Metrics: n.metrics,
-		Features:  append([]byte(streamFeatures), disco.Caps(n.mux)...),
-		Resources: n.cfg.Limits.Resources, Sessions: n.cfg.Limits.Sessions,
-		PingAfter: 5 * time.Minute, PingWait: time.Minute, Log: n.log,
+		Features: append([]byte(streamFeatures), disco.Caps(n.mux)...),
+		Limits:   sessionLimits(n.cfg), PingAfter: 5 * time.Minute, PingWait: time.Minute, Log: n.log,
 	})
 	return nil
 }
 
 func (n *node) buildDoors(context.Context) error {
-	policy := n.policy(n.cfg)
 	site := web.Site{Version: Version(), Domains: n.cfg.Domains, Certificate: n.certificate}
 	if n.cfg.BOSH.Enabled {
 		site.BOSH = n.cfg.BOSH.Paths[0]
@@ -196,26 +187,20 @@ func (n *node) buildDoors(context.Context) error {
 	h := n.cfg.HTTP
 	var err error
 	n.edge, err = web.New(web.Config{
-		Policy: policy, TLS: n.certs.TLSConfig(n.minTLS()), ReadHeaderTimeout: h.ReadHeaderTimeout, ReadTimeout: h.ReadTimeout,
+		Policy: webPolicy(n.cfg), TLS: n.certs.TLSConfig(n.minTLS()), ReadHeaderTimeout: h.ReadHeaderTimeout, ReadTimeout: h.ReadTimeout,
 		WriteTimeout: h.WriteTimeout, IdleTimeout: h.IdleTimeout, MaxHeader: int(h.MaxHeader), MaxConnections: h.MaxConnections,
 		Site: site, Log: n.log,
 	})
 	if err != nil {
 		return err
 	}
-	b, l := n.cfg.BOSH, n.cfg.Limits
-	n.bosh = bosh.New(bosh.Config{
-		Open: n.openBOSH, Wait: b.Wait, Hold: b.Hold, Requests: b.Requests, Inactivity: b.Inactivity, Polling: b.Polling,
-		MaxPause: b.MaxPause, Unauthenticated: l.Unauthenticated, Compress: int(b.Compress), Limits: n.parseLimits(n.cfg),
-		Queue: l.Queue, QueueBytes: int(l.QueueBytes), Memory: int64(l.Memory), Peer: n.edge.Peer, Origin: n.edge.AllowOrigin, Log: n.log,
-	})
+	n.bosh = bosh.New(n.boshConfig(n.cfg))
 	n.websocket = websocket.New(websocket.Config{
-		Limits: websocket.Limits{Stanza: n.parseLimits(n.cfg), Queue: l.Queue, QueueBytes: int(l.QueueBytes), Unauthenticated: l.Unauthenticated},
-		Open:   websocket.Sessions(n.sessions), Peer: n.edge.Peer, AllowOrigin: n.edge.AllowOrigin, Domain: n.cfg.Domains[0],
-		Budget: n.bosh, Ping: n.cfg.WebSocket.Ping, Log: n.log,
+		Limits: webSocketLimits(n.cfg), Open: websocket.Sessions(n.sessions), Peer: n.edge.Peer,
+		AllowOrigin: n.edge.AllowOrigin, Domain: n.cfg.Domains[0], Budget: n.bosh, Log: n.log,
 	})
-	if b.Enabled {
-		for _, path := range b.Paths {
+	if n.cfg.BOSH.Enabled {
+		for _, path := range n.cfg.BOSH.Paths {
 			n.edge.Handle(path, n.bosh)
 		}
 	}

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 
 	"github.com/deskline/deskline/configs"
@@ -19,15 +18,37 @@ func (n *node) reload(ctx context.Context) {
 		return
 	}
 	live, restart := configs.Diff(n.cfg, next)
-	cfg := configs.WithLive(n.cfg, next)
-	err = errors.Join(n.edge.SetPolicy(n.policy(cfg)), n.certs.SetSource(ctx, n.certSource(cfg)), n.certs.Reload(ctx))
-	if err != nil {
-		n.log.Error("reload", "err", err)
+	if err := n.apply(ctx, configs.WithLive(n.cfg, next)); err != nil {
+		n.log.Error("reload: the configuration stays as it is", "err", err)
 		return
 	}
-	if n.level != nil {
+	n.log.Info("reloaded", "changed", live, "needs_restart", restart)
+}
+
+// apply gives each part its settings. What can be refused comes first: on an
+// error nothing has changed.
+func (n *node) apply(ctx context.Context, cfg configs.Config) error {
+	// The keys that need a restart are still the old ones, and all have to fit.
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	if err := n.certs.SetSource(ctx, n.certSource(cfg)); err != nil {
+		return err
+	}
+	if err := n.edge.SetPolicy(webPolicy(cfg)); err != nil {
+		return err // Validate lets nothing through that is refused here
+	}
+	n.accounts.SetConfig(authConfig(cfg))
+	n.rosters.SetMaxContacts(cfg.Limits.Contacts)
+	n.offline.SetLimits(offlineLimits(cfg))
+	n.xml.SetMaxBytes(int(cfg.Limits.Private))
+	n.cards.SetMaxBytes(int(cfg.Limits.VCard))
+	n.sessions.SetLimits(sessionLimits(cfg))
+	n.bosh.SetConfig(n.boshConfig(cfg))
+	n.websocket.SetLimits(webSocketLimits(cfg))
+	if n.level != nil && cfg.Log.Level != n.cfg.Log.Level {
 		n.level.Set(cfg.Log.SlogLevel())
 	}
 	n.cfg = cfg
-	n.log.Info("reloaded", "changed", live, "needs_restart", restart)
+	return nil
 }

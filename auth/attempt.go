@@ -142,7 +142,7 @@ func (a *attempt) wait(ctx context.Context) (bool, error) {
 
 func (a *attempt) failed() {
 	if a.service.throttle.failed(a.remote, a.name) {
-		a.service.cfg.Log.Warn("too many failed logins, delaying more of them", "remote", a.remote)
+		a.service.cfg.Load().Log.Warn("too many failed logins, delaying more of them", "remote", a.remote)
 	}
 }
 

@@ -83,6 +83,13 @@ func newVerified(ttl time.Duration) *verified {
 	return v
 }
 
+// set changes how long a password is remembered, also of those that are.
+func (v *verified) set(ttl time.Duration) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.seen.ttl = ttl
+}
+
 func (v *verified) tag(name, password string, storedKey []byte) [32]byte {
 	m := hmac.New(sha256.New, v.secret[:])
 	for _, part := range [][]byte{[]byte(name), []byte(password), storedKey} {

@@ -29,7 +29,7 @@ func (s *Service) Derive(password string) (map[string]Keys, error) {
 		}
 		salt := make([]byte, saltSize)
 		_, _ = rand.Read(salt) // never fails
-		k, err := deriveKeys(mech, prepared, salt, s.cfg.Iterations)
+		k, err := deriveKeys(mech, prepared, salt, s.cfg.Load().Iterations)
 		if err != nil {
 			return nil, err
 		}
@@ -83,14 +83,14 @@ func deriveKeys(mech, password string, salt []byte, iterations int) (Keys, error
 
 // madeUp returns keys that no password fits, always the same for a name.
 func (s *Service) madeUp(mech, name string) Keys {
-	stored := hmac.New(sasl.Hash(mech), s.cfg.Secret)
+	stored := hmac.New(sasl.Hash(mech), s.cfg.Load().Secret)
 	stored.Write([]byte("key\x00" + mech + "\x00" + name))
-	salt := hmac.New(sha256.New, s.cfg.Secret)
+	salt := hmac.New(sha256.New, s.cfg.Load().Secret)
 	salt.Write([]byte("salt\x00" + mech + "\x00" + name))
 	key := stored.Sum(nil)
 	return Keys{
 		Salt:       salt.Sum(nil)[:saltSize],
-		Iterations: s.cfg.Iterations,
+		Iterations: s.cfg.Load().Iterations,
 		StoredKey:  key,
 		ServerKey:  key,
 	}

@@ -28,6 +28,7 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/deskline/deskline/xmpp/jid"
@@ -89,7 +90,7 @@ func (c Config) withDefaults() Config {
 
 // Service signs clients in and changes accounts. Safe for concurrent use.
 type Service struct {
-	cfg      Config
+	cfg      atomic.Pointer[Config]
 	store    Store
 	deriving chan struct{} // a place for each derivation under way
 	editing  chan struct{} // held while an account is read, changed and written
@@ -101,8 +102,7 @@ type Service struct {
 // New makes a Service over a store.
 func New(store Store, cfg Config) *Service {
 	cfg = cfg.withDefaults()
-	return &Service{
-		cfg:      cfg,
+	s := &Service{
 		store:    store,
 		deriving: make(chan struct{}, cfg.Derivations),
 		editing:  make(chan struct{}, 1),
@@ -110,7 +110,23 @@ func New(store Store, cfg Config) *Service {
 		verified: newVerified(cfg.VerifiedTTL),
 		exists:   newExistence(),
 	}
+	s.cfg.Store(&cfg)
+	return s
 }
+
+// SetConfig puts cfg in force for the attempts and passwords to come, but for
+// Secret, Derivations and Log, which stay as they are.
+func (s *Service) SetConfig(cfg Config) {
+	old := s.cfg.Load()
+	cfg.Secret, cfg.Derivations, cfg.Log = old.Secret, old.Derivations, old.Log
+	cfg = cfg.withDefaults()
+	s.throttle.set(cfg.FailuresPerMinute, cfg.MaxDelay)
+	s.verified.set(cfg.VerifiedTTL)
+	s.cfg.Store(&cfg)
+}
+
+// Config returns what is in force.
+func (s *Service) Config() Config { return *s.cfg.Load() }
 
 // Mechanisms returns what to offer on a channel, the strongest first.
 func (s *Service) Mechanisms(ch sasl.Channel) []string {
@@ -143,9 +159,9 @@ func (s *Service) Begin(_ context.Context, mech, domain string, ch sasl.Channel)
 	return ex, nil
 }
 
-func (s *Service) enabled(mech string) bool { return slices.Contains(s.cfg.Mechanisms, mech) }
+func (s *Service) enabled(mech string) bool { return slices.Contains(s.cfg.Load().Mechanisms, mech) }
 
-func (s *Service) plainAllowed(ch sasl.Channel) bool { return ch.Secure || s.cfg.PlainInsecure }
+func (s *Service) plainAllowed(ch sasl.Channel) bool { return ch.Secure || s.cfg.Load().PlainInsecure }
 
 // Create makes an account with a password; a.Keys, Created and Changed are set
 // here. The error wraps sasl.ErrPassword for a password that cannot be used

@@ -24,12 +24,11 @@ const (
 // instead: neither strangers behind the same NAT nor strangers who guess its
 // password from elsewhere can delay it.
 type throttle struct {
-	free     float64 // failures a minute without delay
+	mu       sync.Mutex // guards all below
+	free     float64    // failures a minute without delay
 	maxDelay time.Duration
-
-	mu      sync.Mutex // guards all below
-	buckets cache[throttleKey, bucket]
-	known   cache[throttleKey, struct{}] // pairs
+	buckets  cache[throttleKey, bucket]
+	known    cache[throttleKey, struct{}] // pairs
 }
 
 // throttleKey has one field empty, or none for a pair.
@@ -48,6 +47,13 @@ func newThrottle(free int, maxDelay time.Duration) *throttle {
 		buckets:  newCache[throttleKey, bucket](throttleEntries, throttleTTL),
 		known:    newCache[throttleKey, struct{}](knownEntries, knownTTL),
 	}
+}
+
+// set changes the bounds; failures already counted stay so.
+func (t *throttle) set(free int, maxDelay time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.free, t.maxDelay = float64(free), maxDelay
 }
 
 // remoteKey is the address, or the network of an IPv6 address: a single

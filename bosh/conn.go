@@ -102,7 +102,7 @@ func (c *conn) Write(frames ...session.Frame) error {
 	if c.ended {
 		return session.ErrEnded
 	}
-	if len(c.queue)+len(frames) > c.h.cfg.Queue || c.bytes+n > c.h.cfg.QueueBytes || c.h.queued.Load()+int64(n) > c.h.cfg.Memory {
+	if cfg := c.h.cfg.Load(); len(c.queue)+len(frames) > cfg.Queue || c.bytes+n > cfg.QueueBytes || c.h.queued.Load()+int64(n) > cfg.Memory {
 		return session.ErrBacklog
 	}
 	c.queue = append(c.queue, frames...)
@@ -517,7 +517,7 @@ func (c *conn) overdue(now time.Time) string {
 	switch {
 	case c.ended:
 		return ""
-	case !c.authed.Load() && now.Sub(c.born) > c.h.cfg.Unauthenticated:
+	case !c.authed.Load() && now.Sub(c.born) > c.h.cfg.Load().Unauthenticated:
 		return "not authenticated in time"
 	case c.idle.IsZero():
 		return ""

@@ -24,7 +24,7 @@ type Request struct {
 // Serve answers one request; it may hold it. False means that ctx ended and
 // nobody waits for a response. Whatever carries HTTP needs no more than this.
 func (h *Handler) Serve(ctx context.Context, in *Request) (body []byte, contentType string, status int, ok bool) {
-	n, err := stanza.ParseBody(in.Body, h.cfg.Limits)
+	n, err := stanza.ParseBody(in.Body, h.cfg.Load().Limits)
 	if err != nil || n.Name != (stanza.Name{Space: NS, Local: "body"}) {
 		return h.malformed(in, err)
 	}
@@ -110,7 +110,7 @@ func (h *Handler) create(ctx context.Context, a Arrival, n *stanza.Node, in *Req
 		info: session.ConnInfo{Transport: "bosh", Remote: in.Remote, Secure: in.Secure, UserAgent: in.UserAgent},
 	}
 	o := session.Opening{To: n.Attr("to"), From: n.Attr("from"), Lang: n.AttrNS(stanza.NSXML, "lang")}
-	sess, err := h.cfg.Open(ctx, c, o)
+	sess, err := h.cfg.Load().Open(ctx, c, o)
 	if err != nil {
 		return refuse(refusalOf(err))
 	}
@@ -198,9 +198,10 @@ func (c *conn) appendCreation(out []byte, n *stanza.Node, hasVer bool) []byte {
 // negotiate settles the parameters: none above what the client asked
 // (XEP-0124 §7.2).
 func (h *Handler) negotiate(n *stanza.Node) (Params, bool) {
+	cfg := h.cfg.Load()
 	p := Params{
-		Wait: h.cfg.Wait, Hold: h.cfg.Hold, Requests: h.cfg.Requests, Polling: h.cfg.Polling,
-		Inactivity: h.cfg.Inactivity, MaxPause: h.cfg.MaxPause, Acks: n.Attr("ack") != "",
+		Wait: cfg.Wait, Hold: cfg.Hold, Requests: cfg.Requests, Polling: cfg.Polling,
+		Inactivity: cfg.Inactivity, MaxPause: cfg.MaxPause, Acks: n.Attr("ack") != "",
 	}
 	if s := n.Attr("wait"); s != "" {
 		seconds, ok := parseNumber(s)

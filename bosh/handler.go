@@ -69,7 +69,7 @@ func (c Config) withDefaults() Config {
 
 // Handler is the door: an http.Handler for every path that speaks BOSH.
 type Handler struct {
-	cfg      Config
+	cfg      atomic.Pointer[Config]
 	held     atomic.Int64
 	frames   atomic.Int64 // queued for all clients
 	queued   atomic.Int64 // their bytes, with what other doors reserved
@@ -92,11 +92,23 @@ type burial struct {
 
 // New returns a Handler without sessions.
 func New(cfg Config) *Handler {
-	h := &Handler{cfg: cfg.withDefaults(), jobs: make(chan *conn)}
+	h := &Handler{jobs: make(chan *conn)}
+	h.SetConfig(cfg)
 	h.table.init()
 	h.graves.m = make(map[router.SID]response)
 	return h
 }
+
+// SetConfig puts cfg in force for the requests and sessions to come. A session
+// keeps what it negotiated; the bounds on its queue and on the time to sign in
+// change for it too. cfg.Open stays the same.
+func (h *Handler) SetConfig(cfg Config) {
+	cfg = cfg.withDefaults()
+	h.cfg.Store(&cfg)
+}
+
+// Config returns what is in force.
+func (h *Handler) Config() Config { return *h.cfg.Load() }
 
 // Stats are figures of the moment.
 type Stats struct {
@@ -243,7 +255,7 @@ func (h *Handler) gone(sid router.SID) response {
 // Reserve takes n bytes of the memory for what waits for all clients, for a
 // door that shares the bound; false if there are not so many left.
 func (h *Handler) Reserve(n int) bool {
-	if h.queued.Add(int64(n)) > h.cfg.Memory {
+	if h.queued.Add(int64(n)) > h.cfg.Load().Memory {
 		h.queued.Add(-int64(n))
 		return false
 	}

@@ -39,11 +39,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // cors sets each header once; a proxy must not add its own.
 func (h *Handler) cors(w http.ResponseWriter, r *http.Request) {
-	if h.cfg.Origin == nil || r.Header.Get("Origin") == "" {
+	origins := h.cfg.Load().Origin
+	if origins == nil || r.Header.Get("Origin") == "" {
 		return
 	}
 	header := w.Header()
-	origin, ok := h.cfg.Origin(r)
+	origin, ok := origins(r)
 	if origin != "*" {
 		header["Vary"] = varyOrigin
 	}
@@ -73,9 +74,10 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, http.StatusText(status), status)
 		return
 	}
+	cfg := h.cfg.Load()
 	in := Request{Body: data, Peer: r.RemoteAddr, UserAgent: r.UserAgent()}
-	if h.cfg.Peer != nil {
-		in.Remote, in.Secure = h.cfg.Peer(r)
+	if cfg.Peer != nil {
+		in.Remote, in.Secure = cfg.Peer(r)
 	}
 	body, content, status, ok := h.Serve(r.Context(), &in)
 	if !ok {
@@ -89,7 +91,7 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request) {
 	}
 	header["Cache-Control"] = noStore
 	header["X-Accel-Buffering"] = unbuffered
-	if h.cfg.Compress > 0 && len(body) >= h.cfg.Compress {
+	if cfg.Compress > 0 && len(body) >= cfg.Compress {
 		body = compress(header, r.Header.Get("Accept-Encoding"), body)
 	}
 	header["Content-Length"] = []string{strconv.Itoa(len(body))}
@@ -101,7 +103,7 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request) {
 
 // read takes in the whole body within the limit, also if it is compressed.
 func (h *Handler) read(r *http.Request) (data []byte, status int) {
-	limit := h.cfg.Limits.Bytes
+	limit := h.cfg.Load().Limits.Bytes
 	if r.ContentLength > int64(limit) {
 		return nil, http.StatusRequestEntityTooLarge
 	}

@@ -61,20 +61,20 @@ type HTTP struct {
 type BOSH struct {
 	Enabled    bool          `key:"enabled"`
 	Paths      []string      `key:"paths"`
-	Wait       time.Duration `key:"wait" min:"1s" max:"10m"`      // longest a request is held
-	Hold       int           `key:"hold" min:"1" max:"10"`        // requests held at most
-	Requests   int           `key:"requests" min:"1" max:"20"`    // at the same time at most
-	Inactivity time.Duration `key:"inactivity" min:"5s" max:"1h"` // longest without a request
-	Polling    time.Duration `key:"polling" min:"1s" max:"5m"`    // shortest between polls
-	MaxPause   time.Duration `key:"maxpause" min:"1s" max:"24h"`  // longest pause
-	Compress   Size          `key:"compress" min:"0" max:"1GiB"`  // responses of this size and more; 0 = never
+	Wait       time.Duration `key:"wait" min:"1s" max:"10m" live:"yes"`      // longest a request is held
+	Hold       int           `key:"hold" min:"1" max:"10" live:"yes"`        // requests held at most
+	Requests   int           `key:"requests" min:"1" max:"20" live:"yes"`    // at the same time at most
+	Inactivity time.Duration `key:"inactivity" min:"5s" max:"1h" live:"yes"` // longest without a request
+	Polling    time.Duration `key:"polling" min:"1s" max:"5m" live:"yes"`    // shortest between polls
+	MaxPause   time.Duration `key:"maxpause" min:"1s" max:"24h" live:"yes"`  // longest pause
+	Compress   Size          `key:"compress" min:"0" max:"1GiB" live:"yes"`  // responses of this size and more; 0 = never
 }
 
 // WebSocket is the door of RFC 7395.
 type WebSocket struct {
 	Enabled bool          `key:"enabled"`
 	Path    string        `key:"path"`
-	Ping    time.Duration `key:"ping" min:"5s" max:"1h"` // silence before a client is asked whether it is there
+	Ping    time.Duration `key:"ping" min:"5s" max:"1h" live:"yes"` // silence before a client is asked whether it is there
 }
 
 // Store says where accounts, rosters and messages are kept.
@@ -84,14 +84,14 @@ type Store struct {
 
 // Auth is how clients sign in.
 type Auth struct {
-	Mechanisms            []string      `key:"mechanisms"`
-	Plain                 string        `key:"plain" one:"secure any"`              // where PLAIN is offered
-	Iterations            int           `key:"iterations" min:"4096" max:"1000000"` // of new keys
-	FailedLoginsPerMinute int           `key:"failed_logins_per_minute" min:"1" max:"100000"`
-	MaxDelay              time.Duration `key:"max_delay" min:"1s" max:"10m"`
-	VerifiedTTL           time.Duration `key:"verified_ttl" min:"0s" max:"24h"` // how long a password checked is remembered; 0 = not
-	Derivations           int           `key:"derivations" min:"0" max:"1024"`  // passwords checked at a time; 0 = by processors
-	ChangePassword        bool          `key:"change_password"`                 // by clients, XEP-0077
+	Mechanisms            []string      `key:"mechanisms" live:"yes"`
+	Plain                 string        `key:"plain" one:"secure any" live:"yes"`              // where PLAIN is offered
+	Iterations            int           `key:"iterations" min:"4096" max:"1000000" live:"yes"` // of new keys
+	FailedLoginsPerMinute int           `key:"failed_logins_per_minute" min:"1" max:"100000" live:"yes"`
+	MaxDelay              time.Duration `key:"max_delay" min:"1s" max:"10m" live:"yes"`
+	VerifiedTTL           time.Duration `key:"verified_ttl" min:"0s" max:"24h" live:"yes"` // how long a password checked is remembered; 0 = not
+	Derivations           int           `key:"derivations" min:"0" max:"1024"`             // passwords checked at a time; 0 = by processors
+	ChangePassword        bool          `key:"change_password"`                            // by clients, XEP-0077
 }
 
 // Certs are the certificates of the node.
@@ -115,10 +115,10 @@ type Limits struct {
 	Attributes      int           `key:"attributes" min:"16" max:"4096" live:"yes"`
 	Children        int           `key:"children" min:"16" max:"100000" live:"yes"`
 	Contacts        int           `key:"contacts" min:"1" max:"100000" live:"yes"`
-	Offline         int           `key:"offline" min:"1" max:"100000" live:"yes"` // messages a user
-	OfflineExpiry   time.Duration `key:"offline_expiry" min:"0s" max:"87600h"`    // 0 = never
-	Private         Size          `key:"private" min:"1KiB" max:"16MiB"`          // one element of private XML
-	VCard           Size          `key:"vcard" min:"1KiB" max:"16MiB"`
+	Offline         int           `key:"offline" min:"1" max:"100000" live:"yes"`         // messages a user
+	OfflineExpiry   time.Duration `key:"offline_expiry" min:"0s" max:"87600h" live:"yes"` // 0 = never
+	Private         Size          `key:"private" min:"1KiB" max:"16MiB" live:"yes"`       // one element of private XML
+	VCard           Size          `key:"vcard" min:"1KiB" max:"16MiB" live:"yes"`
 	Resources       int           `key:"resources" min:"1" max:"1000" live:"yes"`
 	Unauthenticated time.Duration `key:"unauthenticated" min:"5s" max:"10m" live:"yes"`
 	Sessions        int           `key:"sessions" min:"1" max:"10000000" live:"yes"`

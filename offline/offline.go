@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/deskline/deskline/xmpp/jid"
@@ -46,14 +47,20 @@ type Outlet interface {
 type Config struct {
 	Store  Store
 	Outlet Outlet
-	Limit  int           // messages an owner, default 1,000
-	Expiry time.Duration // after which a message is dropped, 0: never
-	Log    *slog.Logger
+	Limits
+	Log *slog.Logger
+}
+
+// Limits can change while running.
+type Limits struct {
+	Messages int           // of an owner, default 1,000
+	Expiry   time.Duration // after which a message is dropped, 0: never
 }
 
 // Service keeps and hands over messages. Safe for concurrent use.
 type Service struct {
-	cfg Config
+	cfg    Config
+	limits atomic.Pointer[Limits]
 
 	mu   sync.Mutex                // guards busy
 	busy map[jid.JID]chan struct{} // owners being delivered to; closed when done
@@ -61,12 +68,23 @@ type Service struct {
 
 // New makes a Service.
 func New(cfg Config) *Service {
-	cfg.Limit = cmp.Or(cfg.Limit, 1000)
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{cfg: cfg, busy: make(map[jid.JID]chan struct{})}
+	s := &Service{cfg: cfg, busy: make(map[jid.JID]chan struct{})}
+	s.SetLimits(cfg.Limits)
+	return s
 }
+
+// SetLimits changes the limits; messages that are kept beyond them stay, those
+// that have expired are dropped when their owner comes or room is needed.
+func (s *Service) SetLimits(l Limits) {
+	l.Messages = cmp.Or(l.Messages, 1000)
+	s.limits.Store(&l)
+}
+
+// Limits returns what is in force.
+func (s *Service) Limits() Limits { return *s.limits.Load() }
 
 // Register announces the feature (XEP-0160 §4).
 func (s *Service) Register(m *mux.Mux) { m.Feature(mux.ScopeServer, feature) }
@@ -83,9 +101,10 @@ func (s *Service) Store(ctx context.Context, owner jid.JID, st *stanza.Stanza) e
 	}
 	owner = owner.Bare()
 	m := Message{Stamp: time.Now().UTC(), XML: st.AppendXML(nil)}
-	err := s.cfg.Store.Append(ctx, owner, s.cfg.Limit, m)
+	limits := s.limits.Load()
+	err := s.cfg.Store.Append(ctx, owner, limits.Messages, m)
 	if errors.Is(err, ErrFull) && s.dropExpired(ctx, owner) {
-		err = s.cfg.Store.Append(ctx, owner, s.cfg.Limit, m)
+		err = s.cfg.Store.Append(ctx, owner, limits.Messages, m)
 	}
 	switch {
 	case errors.Is(err, ErrFull), errors.Is(err, ErrNotFound):
@@ -192,15 +211,17 @@ func (s *Service) claim(ctx context.Context, owner jid.JID) (done func(), err er
 }
 
 func (s *Service) expired(m Message) bool {
-	return s.cfg.Expiry > 0 && time.Since(m.Stamp) > s.cfg.Expiry
+	expiry := s.limits.Load().Expiry
+	return expiry > 0 && time.Since(m.Stamp) > expiry
 }
 
 // dropExpired makes room; it reports whether there is any now.
 func (s *Service) dropExpired(ctx context.Context, owner jid.JID) bool {
-	if s.cfg.Expiry <= 0 {
+	limits := s.limits.Load()
+	if limits.Expiry <= 0 {
 		return false
 	}
-	messages, err := s.cfg.Store.Messages(ctx, owner, s.cfg.Limit)
+	messages, err := s.cfg.Store.Messages(ctx, owner, limits.Messages)
 	if err != nil {
 		return false
 	}

@@ -272,12 +272,14 @@ func TestStoreCatchesUp(t *testing.T) {
 func TestLimitAndExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, out := &memory{}, newOutlet()
-		s := offline.New(offline.Config{Store: store, Outlet: out, Limit: 3, Expiry: time.Hour})
+		s := offline.New(offline.Config{Store: store, Outlet: out, Limits: offline.Limits{Messages: 3, Expiry: time.Hour}})
 		fill(t, s, 3)
 		err := s.Store(t.Context(), alice, message(t, "chat", "<body>x</body>"))
 		if condition(err) != "service-unavailable" {
 			t.Fatal(err)
 		}
+		s.SetLimits(offline.Limits{Messages: 4, Expiry: time.Hour})
+		fill(t, s, 1)
 		time.Sleep(2 * time.Hour) // fake time
 		fill(t, s, 2)
 		if err := s.Deliver(t.Context(), desk); err != nil {

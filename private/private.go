@@ -1,7 +1,8 @@
 // Package private keeps XML that clients store for themselves (XEP-0049), one
 // element for each name, seen by nobody but its owner.
 //
-//	private.Register(m, private.Config{Store: store})
+//	s := private.New(private.Config{Store: store})
+//	s.Register(m)
 package private
 
 import (
@@ -10,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/deskline/deskline/xmpp/mux"
 	"github.com/deskline/deskline/xmpp/stanza"
@@ -25,17 +27,32 @@ type Config struct {
 	MaxNames int // elements in one request, default 16
 }
 
-type service struct{ Config }
+// Service answers requests for private storage. Safe for concurrent use.
+type Service struct {
+	cfg      Config
+	maxBytes atomic.Int64
+}
+
+// New makes a Service.
+func New(cfg Config) *Service {
+	cfg.MaxNames = cmp.Or(cfg.MaxNames, 16)
+	s := &Service{cfg: cfg}
+	s.SetMaxBytes(cfg.MaxBytes)
+	return s
+}
+
+// SetMaxBytes changes Config.MaxBytes; what is larger and kept stays.
+func (s *Service) SetMaxBytes(n int) { s.maxBytes.Store(int64(cmp.Or(n, 64<<10))) }
+
+// MaxBytes returns what is in force.
+func (s *Service) MaxBytes() int { return int(s.maxBytes.Load()) }
 
 // Register adds private storage to the accounts.
-func Register(m *mux.Mux, cfg Config) {
-	cfg.MaxBytes = cmp.Or(cfg.MaxBytes, 64<<10)
-	cfg.MaxNames = cmp.Or(cfg.MaxNames, 16)
-	s := service{cfg}
+func (s *Service) Register(m *mux.Mux) {
 	m.Handle(mux.Route{Name: stanza.Name{Space: NS, Local: "query"}, Get: s.get, Set: s.set, Scope: mux.ScopeAccount})
 }
 
-func (s service) get(ctx context.Context, req *mux.Request) ([]byte, error) {
+func (s *Service) get(ctx context.Context, req *mux.Request) ([]byte, error) {
 	content, err := s.content(req)
 	if err != nil {
 		return nil, err
@@ -45,7 +62,7 @@ func (s service) get(ctx context.Context, req *mux.Request) ([]byte, error) {
 		return nil, stanza.ErrBadRequest("name one element")
 	}
 	name := content.Children[0].Name
-	stored, err := s.Store.Private(ctx, req.Owner, name.Space, name.Local)
+	stored, err := s.cfg.Store.Private(ctx, req.Owner, name.Space, name.Local)
 	if err != nil {
 		return nil, storeError(fmt.Errorf("read private %s of %s: %w", name.Space, req.Owner, err))
 	}
@@ -59,22 +76,23 @@ func (s service) get(ctx context.Context, req *mux.Request) ([]byte, error) {
 	return append(reply, "</query>"...), nil
 }
 
-func (s service) set(ctx context.Context, req *mux.Request) ([]byte, error) {
+func (s *Service) set(ctx context.Context, req *mux.Request) ([]byte, error) {
 	content, err := s.content(req)
 	if err != nil {
 		return nil, err
 	}
-	if len(content.Children) == 0 || len(content.Children) > s.MaxNames {
+	if len(content.Children) == 0 || len(content.Children) > s.cfg.MaxNames {
 		return nil, stanza.NewError(stanza.Modify, "not-acceptable", "no element, or too many")
 	}
+	most := s.MaxBytes()
 	for _, c := range content.Children {
-		if len(content.ChildBytes(c)) > s.MaxBytes {
-			return nil, stanza.NewError(stanza.Modify, "policy-violation", fmt.Sprintf("element is larger than %d bytes", s.MaxBytes))
+		if len(content.ChildBytes(c)) > most {
+			return nil, stanza.NewError(stanza.Modify, "policy-violation", fmt.Sprintf("element is larger than %d bytes", most))
 		}
 	}
 	for _, c := range content.Children {
 		raw := bytes.Clone(content.ChildBytes(c))
-		if err := s.Store.SetPrivate(ctx, req.Owner, c.Name.Space, c.Name.Local, raw); err != nil {
+		if err := s.cfg.Store.SetPrivate(ctx, req.Owner, c.Name.Space, c.Name.Local, raw); err != nil {
 			return nil, storeError(fmt.Errorf("store private %s of %s: %w", c.Name.Space, req.Owner, err))
 		}
 	}
@@ -83,7 +101,7 @@ func (s service) set(ctx context.Context, req *mux.Request) ([]byte, error) {
 
 // content returns the elements in the query, each independent of what the
 // query's start tag declares: they are parsed as those of a stanza.
-func (s service) content(req *mux.Request) (*stanza.Stanza, error) {
+func (s *Service) content(req *mux.Request) (*stanza.Stanza, error) {
 	// The mux routes for the owner alone; what is private is looked at twice.
 	if !req.Self {
 		return nil, stanza.ErrForbidden()

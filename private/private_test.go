@@ -110,7 +110,7 @@ func TestPrivate(t *testing.T) {
 }
 
 func TestRegister(*testing.T) {
-	private.Register(mux.New(slog.New(slog.DiscardHandler)), private.Config{})
+	private.New(private.Config{}).Register(mux.New(slog.New(slog.DiscardHandler)))
 }
 
 // What was set comes back as something a client's parser reads alone.

@@ -156,9 +156,9 @@ func (s *Service) room(r *Roster) error {
 			n++
 		}
 	}
-	if n >= s.cfg.MaxContacts {
+	if most := s.MaxContacts(); n >= most {
 		return stanza.NewError(stanza.Wait, "resource-constraint",
-			"the roster is full: "+strconv.Itoa(s.cfg.MaxContacts)+" contacts")
+			"the roster is full: "+strconv.Itoa(most)+" contacts")
 	}
 	return nil
 }

@@ -53,6 +53,7 @@ type Config struct {
 // concurrent use.
 type Service struct {
 	cfg    Config
+	most   atomic.Int64 // contacts of one owner
 	cache  *cache
 	seed   maphash.Seed
 	turns  [256]chan struct{} // one change of an owner at a time, by hash
@@ -62,9 +63,6 @@ type Service struct {
 
 // New makes a Service.
 func New(cfg Config) *Service {
-	if cfg.MaxContacts <= 0 {
-		cfg.MaxContacts = defaultContacts
-	}
 	if cfg.CacheSize <= 0 {
 		cfg.CacheSize = defaultCacheSize
 	}
@@ -75,11 +73,24 @@ func New(cfg Config) *Service {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Service{cfg: cfg, cache: newCache(cfg.CacheSize, cfg.CacheTTL), seed: maphash.MakeSeed(), prefix: rand.Text()[:8]}
+	s.SetMaxContacts(cfg.MaxContacts)
 	for i := range s.turns {
 		s.turns[i] = make(chan struct{}, 1)
 	}
 	return s
 }
+
+// SetMaxContacts changes Config.MaxContacts for the contacts to come; rosters
+// that are longer stay.
+func (s *Service) SetMaxContacts(n int) {
+	if n <= 0 {
+		n = defaultContacts
+	}
+	s.most.Store(int64(n))
+}
+
+// MaxContacts returns what is in force.
+func (s *Service) MaxContacts() int { return int(s.most.Load()) }
 
 // Join sets the presence side, which is made after the service, before the
 // first stanza.

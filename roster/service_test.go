@@ -36,6 +36,9 @@ func TestSetErrors(t *testing.T) {
 	}
 	w.say(alice, "subscribe", "bob@example.com")
 	expect(t, "subscribe beyond the limit", alice.take(), "error bob@example.com resource-constraint")
+	w.svc.SetMaxContacts(2)
+	w.iq(alice, "set", query(`<item jid='dave@example.com'/>`))
+	expect(t, "limit raised", []string{w.state("alice", "dave")}, "None")
 }
 
 func TestRequests(t *testing.T) {

@@ -151,15 +151,15 @@ func (s *Session) register(ctx context.Context, b router.Binding) error {
 		}
 	}
 	r.Table().Add(s)
-	if s.m.cfg.Resources > 0 {
-		s.makeRoom(ctx, b.Full.Bare())
+	if most := s.m.limits.Load().Resources; most > 0 {
+		s.makeRoom(ctx, b.Full.Bare(), most)
 	}
 	return nil
 }
 
-func (s *Session) makeRoom(ctx context.Context, bare jid.JID) {
+func (s *Session) makeRoom(ctx context.Context, bare jid.JID, most int) {
 	list, err := s.m.cfg.Router.Registry().Lookup(ctx, bare)
-	if err != nil || len(list) <= s.m.cfg.Resources {
+	if err != nil || len(list) <= most {
 		return
 	}
 	var oldest *Session

@@ -22,18 +22,24 @@ type Config struct {
 	Observer Observer
 	Metrics  Metrics // nil counts nothing
 	Features []byte  // encoded features offered to authenticated streams besides binding
-	// Resources bounds the bound resources of one account; the one idle
-	// longest makes room. 0 is no bound.
-	Resources int
-	Sessions  int           // bound on all sessions of the node, 0 for none
+	Limits
 	PingAfter time.Duration // of silence, then the client is asked for a sign of life; 0 never
 	PingWait  time.Duration // for that sign
 	Log       *slog.Logger
 }
 
+// Limits can change while running.
+type Limits struct {
+	// Resources bounds the bound resources of one account; the one idle
+	// longest makes room. 0 is no bound.
+	Resources int
+	Sessions  int // bound on all sessions of the node, 0 for none
+}
+
 // Manager makes sessions and keeps watch over them.
 type Manager struct {
 	cfg      Config
+	limits   atomic.Pointer[Limits]
 	count    atomic.Int64
 	stopping atomic.Bool
 
@@ -46,8 +52,16 @@ func NewManager(cfg Config) *Manager {
 	if cfg.Metrics == nil {
 		cfg.Metrics = noMetrics{}
 	}
-	return &Manager{cfg: cfg, all: make(map[*Session]struct{})}
+	m := &Manager{cfg: cfg, all: make(map[*Session]struct{})}
+	m.SetLimits(cfg.Limits)
+	return m
 }
+
+// SetLimits is for the sessions to come; those that are too many stay.
+func (m *Manager) SetLimits(l Limits) { m.limits.Store(&l) }
+
+// Limits returns what is in force.
+func (m *Manager) Limits() Limits { return *m.limits.Load() }
 
 // Len counts the sessions, bound or not.
 func (m *Manager) Len() int { return int(m.count.Load()) }
@@ -56,12 +70,13 @@ func (m *Manager) Len() int { return int(m.count.Load()) }
 // *stream.Error: host-unknown, resource-constraint or system-shutdown.
 func (m *Manager) Open(_ context.Context, conn Conn, o Opening) (*Session, error) {
 	domain, ok := m.domain(o.To)
+	most := m.limits.Load().Sessions
 	switch {
 	case !ok:
 		return nil, stream.NewError(stream.HostUnknown, "")
 	case m.stopping.Load():
 		return nil, stream.NewError(stream.SystemShutdown, "")
-	case m.cfg.Sessions > 0 && m.Len() >= m.cfg.Sessions:
+	case most > 0 && m.Len() >= most:
 		return nil, stream.NewError(stream.ResourceConstraint, "the server has no room for another session")
 	}
 	s := &Session{m: m, conn: conn, sid: router.NewSID(), domain: domain, lang: o.Lang}

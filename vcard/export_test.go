@@ -4,6 +4,6 @@ import "github.com/deskline/deskline/xmpp/mux"
 
 // Handlers returns what Register registers.
 func Handlers(store Store) (get, set mux.Handler) {
-	s := service{Config{Store: store, MaxBytes: 1000}}
+	s := New(Config{Store: store, MaxBytes: 1000})
 	return s.get, s.set
 }

@@ -2,7 +2,8 @@
 // one, only its owner may set it. Clients announce the hash of their picture in
 // presence (XEP-0153); that passes the server untouched.
 //
-//	vcard.Register(m, vcard.Config{Store: store})
+//	s := vcard.New(vcard.Config{Store: store})
+//	s.Register(m)
 package vcard
 
 import (
@@ -11,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/deskline/deskline/xmpp/mux"
 	"github.com/deskline/deskline/xmpp/stanza"
@@ -25,17 +27,32 @@ type Config struct {
 	MaxBytes int // of one vCard, default 64 KiB
 }
 
-type service struct{ Config }
+// Service answers requests for vCards. Safe for concurrent use.
+type Service struct {
+	cfg      Config
+	maxBytes atomic.Int64
+}
+
+// New makes a Service.
+func New(cfg Config) *Service {
+	s := &Service{cfg: cfg}
+	s.SetMaxBytes(cfg.MaxBytes)
+	return s
+}
+
+// SetMaxBytes changes Config.MaxBytes; what is larger and kept stays.
+func (s *Service) SetMaxBytes(n int) { s.maxBytes.Store(int64(cmp.Or(n, 64<<10))) }
+
+// MaxBytes returns what is in force.
+func (s *Service) MaxBytes() int { return int(s.maxBytes.Load()) }
 
 // Register adds vCards to the accounts.
-func Register(m *mux.Mux, cfg Config) {
-	cfg.MaxBytes = cmp.Or(cfg.MaxBytes, 64<<10)
-	s := service{cfg}
+func (s *Service) Register(m *mux.Mux) {
 	m.Handle(mux.Route{Name: stanza.Name{Space: NS, Local: "vCard"}, Get: s.get, Set: s.set, Scope: mux.ScopeAccount, Public: true})
 }
 
-func (s service) get(ctx context.Context, req *mux.Request) ([]byte, error) {
-	card, err := s.Store.VCard(ctx, req.Owner)
+func (s *Service) get(ctx context.Context, req *mux.Request) ([]byte, error) {
+	card, err := s.cfg.Store.VCard(ctx, req.Owner)
 	switch {
 	case err != nil && !errors.Is(err, ErrNotFound):
 		return nil, fmt.Errorf("read vCard of %s: %w", req.Owner, err)
@@ -49,15 +66,15 @@ func (s service) get(ctx context.Context, req *mux.Request) ([]byte, error) {
 	}
 }
 
-func (s service) set(ctx context.Context, req *mux.Request) ([]byte, error) {
+func (s *Service) set(ctx context.Context, req *mux.Request) ([]byte, error) {
 	if !req.Self {
 		return nil, stanza.ErrForbidden()
 	}
 	card := req.Stanza.ChildBytes(req.Payload)
-	if len(card) > s.MaxBytes {
-		return nil, stanza.NewError(stanza.Modify, "policy-violation", fmt.Sprintf("vCard is larger than %d bytes", s.MaxBytes))
+	if most := s.MaxBytes(); len(card) > most {
+		return nil, stanza.NewError(stanza.Modify, "policy-violation", fmt.Sprintf("vCard is larger than %d bytes", most))
 	}
-	err := s.Store.SetVCard(ctx, req.Owner, bytes.Clone(card))
+	err := s.cfg.Store.SetVCard(ctx, req.Owner, bytes.Clone(card))
 	if errors.Is(err, ErrNotFound) {
 		return nil, stanza.ErrServiceUnavailable()
 	}

@@ -97,5 +97,5 @@ func TestVCard(t *testing.T) {
 }
 
 func TestRegister(*testing.T) {
-	vcard.Register(mux.New(slog.New(slog.DiscardHandler)), vcard.Config{})
+	vcard.New(vcard.Config{}).Register(mux.New(slog.New(slog.DiscardHandler)))
 }

@@ -55,6 +55,9 @@ func (e *Edge) SetPolicy(p Policy) error {
 	return nil
 }
 
+// Policy returns what is in force.
+func (e *Edge) Policy() Policy { return e.policy.Load().Policy }
+
 // policy is a checked Policy.
 type policy struct {
 	Policy

@@ -303,15 +303,16 @@ func (c *conn) tick(ctx context.Context) time.Duration {
 			return never
 		}
 	}
-	if cfg.Ping <= 0 {
+	ping := c.limits.Ping
+	if ping <= 0 {
 		return wait
 	}
 	silent := now - time.Duration(c.heard.Load())
 	switch {
-	case silent >= cfg.Ping+cfg.PingWait:
+	case silent >= ping+cfg.PingWait:
 		c.end(&ending{reason: stream.ConnectionTimeout, lost: true})
 		return never
-	case silent >= cfg.Ping:
+	case silent >= ping:
 		c.pings.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, cfg.PingWait)
 			defer cancel()
@@ -319,5 +320,5 @@ func (c *conn) tick(ctx context.Context) time.Duration {
 		})
 		return min(wait, cfg.PingWait)
 	}
-	return min(wait, cfg.Ping-silent)
+	return min(wait, ping-silent)
 }

@@ -185,6 +185,23 @@ func TestUnauthenticated(t *testing.T) {
 	}
 }
 
+// A connection keeps the limits it began with.
+func TestSetLimits(t *testing.T) {
+	b := newBench(t, nil)
+	old := b.dial()
+	old.open()
+	limits := b.door.Limits()
+	limits.Stanza.StanzaBytes = 300
+	b.door.SetLimits(limits)
+	long := "<message xmlns='jabber:client'><body>" + strings.Repeat("x", 300) + "</body></message>"
+	old.send(long)
+	old.want("<message ")
+	c := b.dial()
+	c.open()
+	c.send(long)
+	c.want("<policy-violation ")
+}
+
 // TestDeadPeer has one client that answers pings and one that has frozen.
 func TestDeadPeer(t *testing.T) {
 	b := newBench(t, func(c *websocket.Config) { c.Ping, c.PingWait = 100*time.Millisecond, 300*time.Millisecond })

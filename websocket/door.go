@@ -73,6 +73,7 @@ type Limits struct {
 	Queue           int           // frames waiting for a client, 0 = 1000
 	QueueBytes      int           // their size, 0 = 1 MiB
 	Unauthenticated time.Duration // until a resource is bound, 0 = 30 s
+	Ping            time.Duration // of silence, then the client is asked for a sign of life, 0 = never
 }
 
 // Config is what a [Door] needs.
@@ -84,7 +85,6 @@ type Config struct {
 	Domain       string        // says who speaks to a client that asked for nobody served here
 	SeeOther     func() string // another node's address for clients when this one stops; nil or "" = none
 	Budget       Budget        // nil = no bound
-	Ping         time.Duration // of silence, then the client is asked for a sign of life, 0 = never
 	PingWait     time.Duration // for that sign, 0 = 10 s
 	WriteTimeout time.Duration // of one write, 0 = 10 s
 	CloseWait    time.Duration // for the client's part of a close, 0 = 5 s, which is also the longest
@@ -127,6 +127,9 @@ func (d *Door) SetLimits(l Limits) {
 	l.Stanza.StanzaBytes = orDefault(l.Stanza.StanzaBytes, 64<<10)
 	d.limits.Store(&l)
 }
+
+// Limits returns what is in force.
+func (d *Door) Limits() Limits { return *d.limits.Load() }
 
 // Len counts the connections.
 func (d *Door) Len() int {
