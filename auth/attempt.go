@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/deskline/deskline/xmpp/jid"
@@ -66,7 +67,35 @@ func (a *attempt) Verify(ctx context.Context, user, authzid, password string) (j
 		return jid.JID{}, sasl.NewFailure(sasl.NotAuthorized, "")
 	}
 	s.verified.add(tag)
-	return a.succeeded(authzid)
+	id, err := a.succeeded(authzid)
+	if err == nil {
+		a.complete(ctx, prepared)
+	}
+	return id, err
+}
+
+// complete makes the keys that the account lacks, while its password is at hand:
+// of a mechanism that was not enabled when the password was set, or with fewer
+// iterations than are asked for now.
+func (a *attempt) complete(ctx context.Context, password string) {
+	lacking := a.service.lacking(a.account.Keys)
+	if len(lacking) == 0 {
+		return
+	}
+	more, err := a.service.derivePaced(ctx, lacking, password)
+	if err == nil {
+		err = a.service.Update(ctx, a.account.JID, func(now *Account) {
+			if !hmac.Equal(now.Keys[sasl.ScramSHA256].StoredKey, a.keys.StoredKey) {
+				return // the password has changed meanwhile
+			}
+			now.Keys = maps.Clone(now.Keys)
+			maps.Copy(now.Keys, more)
+		})
+	}
+	if err != nil {
+		// The login is none the worse for it; the next one tries again.
+		a.service.cfg.Load().Log.WarnContext(ctx, "complete the keys of an account", "err", err)
+	}
 }
 
 // check derives keys from a password and compares. Attempts that stood in line

@@ -218,6 +218,46 @@ func TestDisabledAccount(t *testing.T) {
 	}
 }
 
+// A password that proves right is used to make the keys that are missing.
+func TestLoginCompletesKeys(t *testing.T) {
+	s, store := newService(t, auth.Config{Mechanisms: []string{sasl.ScramSHA1, sasl.Plain}, VerifiedTTL: -1})
+	if _, err := scramLogin(t.Context(), s, sasl.ScramSHA1, safe, "alice", password); err != nil {
+		t.Fatal(err)
+	}
+	before := store.accounts[alice].Keys
+	s.SetConfig(auth.Config{Iterations: 20, VerifiedTTL: -1})
+	scram := func(mech, want string) {
+		t.Helper()
+		if _, err := scramLogin(t.Context(), s, mech, safe, "alice", password); condition(err) != want {
+			t.Errorf("%s: %v, want %q", mech, err, want)
+		}
+	}
+	scram(sasl.ScramSHA512, sasl.NotAuthorized)
+	if got := plain(t.Context(), s, safe, "", "alice", "x"); got != sasl.NotAuthorized || len(store.accounts[alice].Keys) != 2 {
+		t.Fatalf("%q, keys %v", got, store.accounts[alice].Keys)
+	}
+	for range 2 {
+		if got := plain(t.Context(), s, safe, "", "alice", password); got != "" {
+			t.Fatal(got)
+		}
+	}
+	for _, mech := range []string{sasl.ScramSHA1, sasl.ScramSHA256, sasl.ScramSHA512} {
+		scram(mech, "")
+		if k := store.accounts[alice].Keys[mech]; k.Iterations != 20 {
+			t.Errorf("%s has %d iterations", mech, k.Iterations)
+		}
+	}
+	if len(before) != 2 || before[sasl.ScramSHA1].Iterations != 16 {
+		t.Errorf("keys handed out before changed: %v", before)
+	}
+	// A store that cannot write does not keep anybody out.
+	s.SetConfig(auth.Config{Iterations: 24, VerifiedTTL: -1})
+	store.readOnly = errors.New("disk on fire")
+	if got := plain(t.Context(), s, safe, "", "alice", password); got != "" || store.accounts[alice].Keys[sasl.ScramSHA1].Iterations != 20 {
+		t.Errorf("%q, keys %v", got, store.accounts[alice].Keys)
+	}
+}
+
 func TestSetPassword(t *testing.T) {
 	s, _ := newService(t, auth.Config{})
 	if got := plain(t.Context(), s, safe, "", "alice", password); got != "" {

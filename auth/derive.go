@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 
 	"github.com/deskline/deskline/xmpp/jid"
 	"github.com/deskline/deskline/xmpp/sasl"
@@ -21,12 +22,33 @@ func (s *Service) Derive(password string) (map[string]Keys, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.deriveFor(s.keyed(), prepared)
+}
+
+// keyed are the mechanisms that an account has keys for: those that are
+// enabled, and SHA-256, with which PLAIN is checked.
+func (s *Service) keyed() []string {
+	list := make([]string, 0, len(mechanisms))
+	for _, mech := range mechanisms {
+		if mech == sasl.ScramSHA256 || mech != sasl.Plain && s.enabled(mech) {
+			list = append(list, mech)
+		}
+	}
+	return list
+}
+
+// lacking are the mechanisms that keys should have been made for and are not,
+// or with fewer iterations than now.
+func (s *Service) lacking(keys map[string]Keys) []string {
+	return slices.DeleteFunc(s.keyed(), func(mech string) bool {
+		return keys[mech].Iterations >= s.cfg.Load().Iterations
+	})
+}
+
+// deriveFor makes keys of a prepared password.
+func (s *Service) deriveFor(mechanisms []string, prepared string) (map[string]Keys, error) {
 	all := make(map[string]Keys, len(mechanisms))
 	for _, mech := range mechanisms {
-		// PLAIN alone is checked with the keys of SHA-256 too.
-		if mech == sasl.Plain || !s.enabled(mech) && mech != sasl.ScramSHA256 {
-			continue
-		}
 		salt := make([]byte, saltSize)
 		_, _ = rand.Read(salt) // never fails
 		k, err := deriveKeys(mech, prepared, salt, s.cfg.Load().Iterations)
@@ -39,8 +61,16 @@ func (s *Service) Derive(password string) (map[string]Keys, error) {
 }
 
 // derive is Derive at the pace set for the server.
-func (s *Service) derive(ctx context.Context, password string) (keys map[string]Keys, err error) {
-	waited := s.paced(ctx, func() { keys, err = s.Derive(password) })
+func (s *Service) derive(ctx context.Context, password string) (map[string]Keys, error) {
+	prepared, err := sasl.PreparePassword(password)
+	if err != nil {
+		return nil, err
+	}
+	return s.derivePaced(ctx, s.keyed(), prepared)
+}
+
+func (s *Service) derivePaced(ctx context.Context, mechanisms []string, prepared string) (keys map[string]Keys, err error) {
+	waited := s.paced(ctx, func() { keys, err = s.deriveFor(mechanisms, prepared) })
 	if waited != nil {
 		return nil, waited
 	}

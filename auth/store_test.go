@@ -19,6 +19,7 @@ type memory struct {
 	accounts map[jid.JID]auth.Account
 	reads    int
 	err      error
+	readOnly error
 }
 
 func newMemory() *memory { return &memory{accounts: make(map[jid.JID]auth.Account)} }
@@ -54,6 +55,9 @@ func (m *memory) CreateAccounts(_ context.Context, accounts []auth.Account, _ fu
 func (m *memory) UpdateAccount(_ context.Context, a auth.Account) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.readOnly != nil {
+		return m.readOnly
+	}
 	if _, ok := m.accounts[a.JID]; !ok {
 		return auth.ErrNotFound
 	}

@@ -153,7 +153,7 @@ func Default() Config {
 		WebSocket: WebSocket{Enabled: true, Path: "/xmpp-websocket", Ping: time.Minute},
 		Store:     Store{Kind: "sqlite"},
 		Auth: Auth{
-			Mechanisms: []string{"SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"},
+			Mechanisms: []string{"SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"},
 			Plain:      "secure", Iterations: 4096, FailedLoginsPerMinute: 20,
 			MaxDelay: 10 * time.Second, VerifiedTTL: 5 * time.Minute, ChangePassword: true,
 		},
