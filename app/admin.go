@@ -19,6 +19,8 @@ func (n *node) buildAdmin(context.Context) error {
 		Queued:            func() (int, int64) { s := n.bosh.Stats(); return int(s.Queued), s.QueuedBytes },
 		Connections:       n.edge.Connections,
 		Refused:           n.edge.Refused,
+		Gauges:            map[string]func() float64{"deskline_logins_waiting": func() float64 { return float64(n.accounts.Stats().Waiting) }},
+		GaugeHelp:         map[string]string{"deskline_logins_waiting": "Passwords that wait for their turn to be checked."},
 		CertificateExpiry: func() time.Time { return n.certs.NotAfter() },
 	})
 }

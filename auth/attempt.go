@@ -110,7 +110,7 @@ func (a *attempt) check(ctx context.Context, password string) (right bool, err e
 				return
 			}
 			var derived Keys
-			derived, err = deriveKeys(sasl.ScramSHA256, password, a.keys.Salt, a.keys.Iterations)
+			derived, err = a.service.deriveKeys(sasl.ScramSHA256, password, a.keys.Salt, a.keys.Iterations)
 			right = hmac.Equal(derived.StoredKey, a.keys.StoredKey) && a.real
 			if !right {
 				a.failed()

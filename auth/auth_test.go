@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/xdg-go/scram"
 
@@ -338,32 +337,5 @@ func TestExists(t *testing.T) {
 	}
 	if got := plain(t.Context(), s, safe, "", "alice", password); got != sasl.TemporaryAuthFailure {
 		t.Fatal(got)
-	}
-}
-
-func BenchmarkPlainLogin_First(b *testing.B)    { benchmarkPlain(b, -1) }
-func BenchmarkPlainLogin_Verified(b *testing.B) { benchmarkPlain(b, time.Hour) }
-
-func benchmarkPlain(b *testing.B, ttl time.Duration) {
-	store := newMemory()
-	s := auth.New(store, auth.Config{VerifiedTTL: ttl})
-	if err := s.Create(b.Context(), auth.Account{JID: alice}, password); err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if c := plain(b.Context(), s, safe, "", "alice", password); c != "" {
-			b.Fatal(c)
-		}
-	}
-}
-
-func BenchmarkDerive(b *testing.B) {
-	s := auth.New(newMemory(), auth.Config{})
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := s.Derive(password); err != nil {
-			b.Fatal(err)
-		}
 	}
 }

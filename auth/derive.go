@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/deskline/deskline/xmpp/jid"
 	"github.com/deskline/deskline/xmpp/sasl"
@@ -51,7 +52,7 @@ func (s *Service) deriveFor(mechanisms []string, prepared string) (map[string]Ke
 	for _, mech := range mechanisms {
 		salt := make([]byte, saltSize)
 		_, _ = rand.Read(salt) // never fails
-		k, err := deriveKeys(mech, prepared, salt, s.cfg.Load().Iterations)
+		k, err := s.deriveKeys(mech, prepared, salt, s.cfg.Load().Iterations)
 		if err != nil {
 			return nil, err
 		}
@@ -77,20 +78,40 @@ func (s *Service) derivePaced(ctx context.Context, mechanisms []string, prepared
 	return keys, err
 }
 
-// paced runs work when fewer than Config.Derivations are under way.
+// paced runs work when fewer than Config.Derivations are under way, in the order
+// of the calls. The error of a wait that was too long is a *sasl.Failure.
 func (s *Service) paced(ctx context.Context, work func()) error {
-	select {
-	case s.deriving <- struct{}{}:
-	case <-ctx.Done():
-		return fmt.Errorf("wait to derive keys: %w", ctx.Err())
+	if err := s.turn(ctx); err != nil {
+		return err
 	}
 	defer func() { <-s.deriving }()
 	work()
 	return nil
 }
 
+func (s *Service) turn(ctx context.Context) error {
+	select {
+	case s.deriving <- struct{}{}:
+		return nil
+	default:
+	}
+	s.waiting.Add(1)
+	defer s.waiting.Add(-1)
+	timer := time.NewTimer(s.cfg.Load().MaxWait)
+	defer timer.Stop()
+	select {
+	case s.deriving <- struct{}{}:
+		return nil
+	case <-timer.C:
+		return sasl.NewFailure(sasl.TemporaryAuthFailure, "too many logins at once, try again later")
+	case <-ctx.Done():
+		return fmt.Errorf("wait to derive keys: %w", ctx.Err())
+	}
+}
+
 // deriveKeys is RFC 5802 §3 for a prepared password.
-func deriveKeys(mech, password string, salt []byte, iterations int) (Keys, error) {
+func (s *Service) deriveKeys(mech, password string, salt []byte, iterations int) (Keys, error) {
+	s.derived.Add(1)
 	h := sasl.Hash(mech)
 	salted, err := pbkdf2.Key(h, password, salt, iterations, h().Size())
 	if err != nil {

@@ -54,9 +54,12 @@ type Config struct {
 	// the same for ever, else a changed salt tells that a user does not exist.
 	// Default: random.
 	Secret []byte
-	// Derivations is how many passwords are checked at a time; default: one
-	// fewer than there are processors, but at least one.
+	// Derivations is how many passwords are checked at a time, so that a storm
+	// of logins leaves processors to those who are in; default: half of them.
 	Derivations int
+	// MaxWait is how long an attempt waits for its turn to derive; then the client
+	// is told to come again. Default 15 s.
+	MaxWait time.Duration
 	// FailuresPerMinute are not delayed, for each address and account; default 20.
 	FailuresPerMinute int
 	// MaxDelay bounds the delay of an attempt after too many failed ones. An
@@ -78,7 +81,8 @@ func (c Config) withDefaults() Config {
 		c.Secret = make([]byte, 32)
 		_, _ = rand.Read(c.Secret) // never fails
 	}
-	c.Derivations = cmp.Or(c.Derivations, max(1, runtime.GOMAXPROCS(0)-1))
+	c.Derivations = cmp.Or(c.Derivations, max(1, runtime.GOMAXPROCS(0)/2))
+	c.MaxWait = cmp.Or(c.MaxWait, 15*time.Second)
 	c.FailuresPerMinute = cmp.Or(c.FailuresPerMinute, 20)
 	c.MaxDelay = cmp.Or(c.MaxDelay, 10*time.Second)
 	c.VerifiedTTL = cmp.Or(c.VerifiedTTL, 5*time.Minute)
@@ -93,6 +97,8 @@ type Service struct {
 	cfg      atomic.Pointer[Config]
 	store    Store
 	deriving chan struct{} // a place for each derivation under way
+	waiting  atomic.Int64  // for such a place
+	derived  atomic.Uint64 // keys so far
 	editing  chan struct{} // held while an account is read, changed and written
 	throttle *throttle
 	verified *verified
@@ -127,6 +133,15 @@ func (s *Service) SetConfig(cfg Config) {
 
 // Config returns what is in force.
 func (s *Service) Config() Config { return *s.cfg.Load() }
+
+// Stats are figures of the moment.
+type Stats struct {
+	Waiting int    // attempts and new passwords that wait for their turn
+	Derived uint64 // keys made of a password since the start
+}
+
+// Stats returns the figures of the moment.
+func (s *Service) Stats() Stats { return Stats{int(s.waiting.Load()), s.derived.Load()} }
 
 // Mechanisms returns what to offer on a channel, the strongest first.
 func (s *Service) Mechanisms(ch sasl.Channel) []string {

@@ -90,7 +90,7 @@ type Auth struct {
 	FailedLoginsPerMinute int           `key:"failed_logins_per_minute" min:"1" max:"100000" live:"yes"`
 	MaxDelay              time.Duration `key:"max_delay" min:"1s" max:"10m" live:"yes"`
 	VerifiedTTL           time.Duration `key:"verified_ttl" min:"0s" max:"24h" live:"yes"` // how long a password checked is remembered; 0 = not
-	Derivations           int           `key:"derivations" min:"0" max:"1024"`             // passwords checked at a time; 0 = by processors
+	Derivations           int           `key:"derivations" min:"0" max:"1024"`             // passwords checked at a time; 0 = half of the processors
 	ChangePassword        bool          `key:"change_password"`                            // by clients, XEP-0077
 }
 
