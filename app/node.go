@@ -152,7 +152,7 @@ func (n *node) buildCore(context.Context) error {
 	n.rosters.Register(n.mux)
 	n.offline.Register(n.mux)
 	inf.Register(n.mux)
-	n.xml = private.New(private.Config{Store: n.store, MaxBytes: int(n.cfg.Limits.Private)})
+	n.xml = private.New(private.Config{Store: n.store, Limits: privateLimits(n.cfg)})
 	n.xml.Register(n.mux)
 	n.cards = vcard.New(vcard.Config{Store: n.store, MaxBytes: int(n.cfg.Limits.VCard)})
 	n.cards.Register(n.mux)

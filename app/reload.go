@@ -41,7 +41,7 @@ func (n *node) apply(ctx context.Context, cfg configs.Config) error {
 	n.accounts.SetConfig(authConfig(cfg))
 	n.rosters.SetMaxContacts(cfg.Limits.Contacts)
 	n.offline.SetLimits(offlineLimits(cfg))
-	n.xml.SetMaxBytes(int(cfg.Limits.Private))
+	n.xml.SetLimits(privateLimits(cfg))
 	n.cards.SetMaxBytes(int(cfg.Limits.VCard))
 	n.sessions.SetLimits(sessionLimits(cfg))
 	n.bosh.SetConfig(n.boshConfig(cfg))

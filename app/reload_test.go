@@ -110,12 +110,13 @@ var probes = map[string]func(n *node) any{
 	"limits.children": func(n *node) any {
 		return both{n.bosh.Config().Limits.Children, n.websocket.Limits().Stanza.Children}
 	},
-	"limits.contacts":       func(n *node) any { return n.rosters.MaxContacts() },
-	"limits.offline":        func(n *node) any { return n.offline.Limits().Messages },
-	"limits.offline_expiry": func(n *node) any { return n.offline.Limits().Expiry },
-	"limits.private":        func(n *node) any { return n.xml.MaxBytes() },
-	"limits.vcard":          func(n *node) any { return n.cards.MaxBytes() },
-	"limits.resources":      func(n *node) any { return n.sessions.Limits().Resources },
+	"limits.contacts":         func(n *node) any { return n.rosters.MaxContacts() },
+	"limits.offline":          func(n *node) any { return n.offline.Limits().Messages },
+	"limits.offline_expiry":   func(n *node) any { return n.offline.Limits().Expiry },
+	"limits.private":          func(n *node) any { return n.xml.Limits().Bytes },
+	"limits.private_elements": func(n *node) any { return n.xml.Limits().Elements },
+	"limits.vcard":            func(n *node) any { return n.cards.MaxBytes() },
+	"limits.resources":        func(n *node) any { return n.sessions.Limits().Resources },
 	"limits.unauthenticated": func(n *node) any {
 		return both{n.bosh.Config().Unauthenticated, n.websocket.Limits().Unauthenticated}
 	},

@@ -7,6 +7,7 @@ import (
 	"github.com/deskline/deskline/bosh"
 	"github.com/deskline/deskline/configs"
 	"github.com/deskline/deskline/offline"
+	"github.com/deskline/deskline/private"
 	"github.com/deskline/deskline/session"
 	"github.com/deskline/deskline/web"
 	"github.com/deskline/deskline/websocket"
@@ -55,6 +56,10 @@ func sessionLimits(cfg configs.Config) session.Limits {
 
 func offlineLimits(cfg configs.Config) offline.Limits {
 	return offline.Limits{Messages: cfg.Limits.Offline, Expiry: cfg.Limits.OfflineExpiry}
+}
+
+func privateLimits(cfg configs.Config) private.Limits {
+	return private.Limits{Bytes: int(cfg.Limits.Private), Elements: cfg.Limits.PrivateElements}
 }
 
 func parseLimits(cfg configs.Config) stanza.Limits {

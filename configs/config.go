@@ -115,9 +115,10 @@ type Limits struct {
 	Attributes      int           `key:"attributes" min:"16" max:"4096" live:"yes"`
 	Children        int           `key:"children" min:"16" max:"100000" live:"yes"`
 	Contacts        int           `key:"contacts" min:"1" max:"100000" live:"yes"`
-	Offline         int           `key:"offline" min:"1" max:"100000" live:"yes"`         // messages a user
-	OfflineExpiry   time.Duration `key:"offline_expiry" min:"0s" max:"87600h" live:"yes"` // 0 = never
-	Private         Size          `key:"private" min:"1KiB" max:"16MiB" live:"yes"`       // one element of private XML
+	Offline         int           `key:"offline" min:"1" max:"100000" live:"yes"`          // messages a user
+	OfflineExpiry   time.Duration `key:"offline_expiry" min:"0s" max:"87600h" live:"yes"`  // 0 = never
+	Private         Size          `key:"private" min:"1KiB" max:"16MiB" live:"yes"`        // one element of private XML
+	PrivateElements int           `key:"private_elements" min:"1" max:"100000" live:"yes"` // of them a user
 	VCard           Size          `key:"vcard" min:"1KiB" max:"16MiB" live:"yes"`
 	Resources       int           `key:"resources" min:"1" max:"1000" live:"yes"`
 	Unauthenticated time.Duration `key:"unauthenticated" min:"5s" max:"10m" live:"yes"`
@@ -150,7 +151,7 @@ func Default() Config {
 			Wait: 55 * time.Second, Hold: 1, Requests: 2, Inactivity: time.Minute,
 			Polling: 5 * time.Second, MaxPause: 5 * time.Minute, Compress: KiB,
 		},
-		WebSocket: WebSocket{Enabled: true, Path: "/xmpp-websocket", Ping: time.Minute},
+		WebSocket: WebSocket{Enabled: true, Path: "/xmpp-websocket", Ping: 45 * time.Second},
 		Store:     Store{Kind: "sqlite"},
 		Auth: Auth{
 			Mechanisms: []string{"SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"},
@@ -161,7 +162,7 @@ func Default() Config {
 		Admin: Admin{Listen: "127.0.0.1:5281"},
 		Limits: Limits{
 			Body: 256 * KiB, Stanza: 64 * KiB, Depth: 32, Attributes: 64, Children: 1000,
-			Contacts: 1000, Offline: 1000, Private: 64 * KiB, VCard: 64 * KiB, Resources: 10,
+			Contacts: 1000, Offline: 1000, Private: 64 * KiB, PrivateElements: 100, VCard: 64 * KiB, Resources: 10,
 			Unauthenticated: 30 * time.Second, Sessions: 50000,
 			Queue: 1000, QueueBytes: MiB, Memory: 512 * MiB,
 		},

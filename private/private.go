@@ -22,30 +22,40 @@ const NS = "jabber:iq:private"
 
 // Config sets up private storage. Zero limits have the defaults given.
 type Config struct {
-	Store    Store
-	MaxBytes int // of one element, default 64 KiB
+	Store Store
+	Limits
 	MaxNames int // elements in one request, default 16
+}
+
+// Limits can change while running; what is kept beyond them stays.
+type Limits struct {
+	Bytes    int // of one element, default 64 KiB
+	Elements int // of one owner, default 100
 }
 
 // Service answers requests for private storage. Safe for concurrent use.
 type Service struct {
-	cfg      Config
-	maxBytes atomic.Int64
+	cfg    Config
+	limits atomic.Pointer[Limits]
 }
 
 // New makes a Service.
 func New(cfg Config) *Service {
 	cfg.MaxNames = cmp.Or(cfg.MaxNames, 16)
 	s := &Service{cfg: cfg}
-	s.SetMaxBytes(cfg.MaxBytes)
+	s.SetLimits(cfg.Limits)
 	return s
 }
 
-// SetMaxBytes changes Config.MaxBytes; what is larger and kept stays.
-func (s *Service) SetMaxBytes(n int) { s.maxBytes.Store(int64(cmp.Or(n, 64<<10))) }
+// SetLimits changes the limits.
+func (s *Service) SetLimits(l Limits) {
+	l.Bytes = cmp.Or(l.Bytes, 64<<10)
+	l.Elements = cmp.Or(l.Elements, 100)
+	s.limits.Store(&l)
+}
 
-// MaxBytes returns what is in force.
-func (s *Service) MaxBytes() int { return int(s.maxBytes.Load()) }
+// Limits returns what is in force.
+func (s *Service) Limits() Limits { return *s.limits.Load() }
 
 // Register adds private storage to the accounts.
 func (s *Service) Register(m *mux.Mux) {
@@ -84,19 +94,43 @@ func (s *Service) set(ctx context.Context, req *mux.Request) ([]byte, error) {
 	if len(content.Children) == 0 || len(content.Children) > s.cfg.MaxNames {
 		return nil, stanza.NewError(stanza.Modify, "not-acceptable", "no element, or too many")
 	}
-	most := s.MaxBytes()
+	limits := s.limits.Load()
+	elements := make([]Element, 0, len(content.Children))
 	for _, c := range content.Children {
-		if len(content.ChildBytes(c)) > most {
-			return nil, stanza.NewError(stanza.Modify, "policy-violation", fmt.Sprintf("element is larger than %d bytes", most))
+		raw := content.ChildBytes(c)
+		if len(raw) > limits.Bytes {
+			return nil, stanza.NewError(stanza.Modify, "policy-violation", fmt.Sprintf("element is larger than %d bytes", limits.Bytes))
 		}
+		e := Element{Space: c.Name.Space, Local: c.Name.Local}
+		if !isEmpty(raw) {
+			e.XML = bytes.Clone(raw)
+		}
+		elements = append(elements, e)
 	}
-	for _, c := range content.Children {
-		raw := bytes.Clone(content.ChildBytes(c))
-		if err := s.cfg.Store.SetPrivate(ctx, req.Owner, c.Name.Space, c.Name.Local, raw); err != nil {
-			return nil, storeError(fmt.Errorf("store private %s of %s: %w", c.Name.Space, req.Owner, err))
-		}
+	err = s.cfg.Store.SetPrivate(ctx, req.Owner, limits.Elements, elements...)
+	if errors.Is(err, ErrFull) {
+		return nil, stanza.NewError(stanza.Wait, "resource-constraint",
+			fmt.Sprintf("private storage is full: %d elements; one that is set empty makes room", limits.Elements))
+	}
+	if err != nil {
+		return nil, storeError(fmt.Errorf("store private elements of %s: %w", req.Owner, err))
 	}
 	return nil, nil
+}
+
+// isEmpty reports that an element says no more than its name does, which is
+// also the answer for one that is not kept.
+func isEmpty(raw []byte) bool {
+	n, err := stanza.ParseFrame(bytes.Clone(raw), stanza.Limits{Bytes: len(raw), StanzaBytes: len(raw)})
+	if err != nil || len(inner(raw)) > 0 {
+		return false
+	}
+	for _, a := range n.Attrs {
+		if a.Name.Space != "xmlns" {
+			return false
+		}
+	}
+	return true
 }
 
 // content returns the elements in the query, each independent of what the

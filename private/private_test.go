@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"strings"
 	"testing"
 
@@ -52,11 +53,22 @@ func (m *memory) Private(_ context.Context, _ jid.JID, space, local string) ([]b
 	return m.elements[stanza.Name{Space: space, Local: local}], m.err
 }
 
-func (m *memory) SetPrivate(_ context.Context, _ jid.JID, space, local string, xml []byte) error {
-	if m.err == nil {
-		m.elements[stanza.Name{Space: space, Local: local}] = xml
+func (m *memory) SetPrivate(_ context.Context, _ jid.JID, limit int, elements ...private.Element) error {
+	if m.err != nil {
+		return m.err
 	}
-	return m.err
+	after := maps.Clone(m.elements)
+	for _, e := range elements {
+		name := stanza.Name{Space: e.Space, Local: e.Local}
+		if after[name] = e.XML; e.XML == nil {
+			delete(after, name)
+		}
+	}
+	if len(after) > limit {
+		return private.ErrFull
+	}
+	m.elements = after
+	return nil
 }
 
 func TestPrivate(t *testing.T) {
@@ -78,6 +90,12 @@ func TestPrivate(t *testing.T) {
 		{name: "get the second", typ: "get", payload: open + "<b xmlns='u:b'/>" + shut, want: open + "<b xmlns='u:b'>x</b>" + shut},
 		{name: "set with a prefix declared outside", typ: "set", payload: "<q:query z='>' xmlns:q='jabber:iq:private' xmlns:p='u:p'><p:a><p:b/></p:a></q:query>"},
 		{name: "get it by another prefix", typ: "get", payload: open + "<a xmlns='u:p'/>" + shut, want: open + "<p:a xmlns:p='u:p'><p:b/></p:a>" + shut},
+		{name: "one too many", typ: "set", payload: open + "<d xmlns='u:d'>x</d>" + shut, condition: "resource-constraint"},
+		{name: "one too many among two", typ: "set", payload: open + "<b xmlns='u:b'>y</b><d xmlns='u:d'>x</d>" + shut, condition: "resource-constraint"},
+		{name: "nothing of them is kept", typ: "get", payload: open + "<b xmlns='u:b'/>" + shut, want: open + "<b xmlns='u:b'>x</b>" + shut},
+		{name: "an empty one makes room", typ: "set", payload: open + "<b xmlns='u:b'></b><d xmlns='u:d' x='1'/>" + shut},
+		{name: "it is gone", typ: "get", payload: open + "<b xmlns='u:b'/>" + shut, want: open + "<b xmlns='u:b'/>" + shut},
+		{name: "one with an attribute is not empty", typ: "get", payload: open + "<d xmlns='u:d'/>" + shut, want: open + "<d xmlns='u:d' x='1'/>" + shut},
 		{name: "get nothing", typ: "get", payload: "<query xmlns='jabber:iq:private'/>", condition: "bad-request"},
 		{name: "get two", typ: "get", payload: open + "<a xmlns='u:a'/><b xmlns='u:b'/>" + shut, condition: "bad-request"},
 		{name: "set nothing", typ: "set", payload: open + shut, condition: "not-acceptable"},
@@ -85,7 +103,7 @@ func TestPrivate(t *testing.T) {
 		{name: "no namespace of its own", typ: "set", payload: open + "<a/>" + shut, condition: "not-acceptable"},
 		{name: "too large", typ: "set", payload: open + "<a xmlns='u:a'>" + strings.Repeat("x", 1000) + "</a>" + shut, condition: "policy-violation"},
 		{name: "somebody else", from: "bob@example.com/x", typ: "get", payload: open + "<a xmlns='u:a'/>" + shut, condition: "forbidden"},
-		{name: "store in trouble", typ: "set", payload: open + storage + shut, broken: errors.New("full"), condition: "store private storage:bookmarks of " + alice + ": full"},
+		{name: "store in trouble", typ: "set", payload: open + storage + shut, broken: errors.New("full"), condition: "store private elements of " + alice + ": full"},
 		{name: "account gone", typ: "set", payload: open + storage + shut, broken: private.ErrNotFound, condition: "service-unavailable"},
 	}
 	store := &memory{elements: make(map[stanza.Name][]byte)}

@@ -24,20 +24,40 @@ func (s *Store) Private(ctx context.Context, owner jid.JID, space, local string)
 }
 
 // SetPrivate implements [private.Store].
-func (s *Store) SetPrivate(ctx context.Context, owner jid.JID, space, local string, xml []byte) error {
+func (s *Store) SetPrivate(ctx context.Context, owner jid.JID, limit int, elements ...private.Element) error {
 	err := s.writeOwned(ctx, owner, private.ErrNotFound, func(ctx context.Context, h *handle, account int64) error {
-		if len(xml) == 0 {
-			_, err := h.exec(ctx, `DELETE FROM private WHERE account = ? AND space = ? AND local = ?`, account, space, local)
+		const count = `SELECT count(*) FROM private WHERE account = ?`
+		var before, after int
+		if err := h.row(ctx, count, account).Scan(&before); err != nil {
 			return err
 		}
-		_, err := h.exec(ctx, `INSERT INTO private (account, space, local, xml) VALUES (?, ?, ?, ?)
-			ON CONFLICT DO UPDATE SET xml = excluded.xml`, account, space, local, xml)
-		return err
+		for _, e := range elements {
+			if err := setPrivate(ctx, h, account, e); err != nil {
+				return err
+			}
+		}
+		if err := h.row(ctx, count, account).Scan(&after); err != nil {
+			return err
+		}
+		if after > limit && after > before {
+			return private.ErrFull
+		}
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("set private XML of %s: %w", owner, err)
 	}
 	return nil
+}
+
+func setPrivate(ctx context.Context, h *handle, account int64, e private.Element) error {
+	if len(e.XML) == 0 {
+		_, err := h.exec(ctx, `DELETE FROM private WHERE account = ? AND space = ? AND local = ?`, account, e.Space, e.Local)
+		return err
+	}
+	_, err := h.exec(ctx, `INSERT INTO private (account, space, local, xml) VALUES (?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET xml = excluded.xml`, account, e.Space, e.Local, e.XML)
+	return err
 }
 
 // VCard implements [vcard.Store].

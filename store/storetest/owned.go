@@ -74,20 +74,67 @@ func Private(t *testing.T, open Opener) {
 			return s.Private(ctx, j, "storage:bookmarks", "storage")
 		},
 		func(ctx context.Context, s Store, j jid.JID, xml []byte) error {
-			return s.SetPrivate(ctx, j, "storage:bookmarks", "storage", xml)
+			return setPrivate(ctx, s, j, "storage:bookmarks", "storage", xml)
 		})
+	t.Run("limits", func(t *testing.T) { privateLimits(t, open) })
 	t.Run("names are apart", func(t *testing.T) {
 		s, _ := begin(t, open)
 		names := [][2]string{{"a", "b"}, {"a", "c"}, {"b", "a"}, {"", "ab"}, {"ab", ""}, {"A", "b"}, {"甲", "乙"}, {"a:", "b"}, {"a", ":b"}}
 		for i, n := range names {
-			must(t, s.SetPrivate(t.Context(), alice, n[0], n[1], []byte(fmt.Sprint(i))))
+			must(t, setPrivate(t.Context(), s, alice, n[0], n[1], []byte(fmt.Sprint(i))))
 		}
 		for i, n := range names {
 			wantBytes(t, get[[]byte](t)(s.Private(t.Context(), alice, n[0], n[1])), fmt.Sprint(i))
 		}
-		must(t, s.SetPrivate(t.Context(), alice, "a", "b", nil))
+		must(t, setPrivate(t.Context(), s, alice, "a", "b", nil))
 		wantBytes(t, get[[]byte](t)(s.Private(t.Context(), alice, "a", "c")), "1")
 	})
+}
+
+// privateLimit bounds the elements of an owner in the tests, the owner's several
+// names included.
+const privateLimit = 10
+
+func setPrivate(ctx context.Context, s Store, owner jid.JID, space, local string, xml []byte) error {
+	return s.SetPrivate(ctx, owner, privateLimit, private.Element{Space: space, Local: local, XML: xml})
+}
+
+func privateLimits(t *testing.T, open Opener) {
+	s, _ := begin(t, open)
+	element := func(local, xml string) private.Element {
+		return private.Element{Space: "u", Local: local, XML: []byte(xml)}
+	}
+	want := func(local, xml string) {
+		t.Helper()
+		wantBytes(t, get[[]byte](t)(s.Private(t.Context(), alice, "u", local)), xml)
+	}
+	must(t, s.SetPrivate(t.Context(), alice, 3, element("a", "1"), element("b", "1"), element("c", "1")))
+	wantErr(t, s.SetPrivate(t.Context(), alice, 3, element("d", "1")), private.ErrFull)
+	wantErr(t, s.SetPrivate(t.Context(), alice, 3, element("a", "2"), element("d", "2"), element("e", "")), private.ErrFull)
+	want("a", "1") // all or none
+	want("d", "")
+	must(t, s.SetPrivate(t.Context(), alice, 3, element("a", "3"), element("d", "3"), element("b", "")))
+	want("a", "3")
+	want("b", "")
+	want("d", "3")
+	must(t, s.SetPrivate(t.Context(), alice, 1, element("a", "4"))) // a lowered limit
+	want("a", "4")
+	wantErr(t, s.SetPrivate(t.Context(), alice, 1, element("e", "4")), private.ErrFull)
+	must(t, s.SetPrivate(t.Context(), bob, 1, element("e", "4"))) // each owner has a limit
+	errs := parallel(20, func(i int) error {
+		return s.SetPrivate(t.Context(), bob, 5, element(fmt.Sprint(i), "1"))
+	})
+	kept := 0
+	for _, err := range errs {
+		if err == nil {
+			kept++
+		} else {
+			wantErr(t, err, private.ErrFull)
+		}
+	}
+	if kept != 4 {
+		t.Errorf("%d of 20 at the same time were kept, room was for 4", kept)
+	}
 }
 
 // VCards is the contract of [vcard.Store].
@@ -144,7 +191,7 @@ func Deletion(t *testing.T, open Opener) {
 		save(t, s, owner, []roster.Item{item(1), item(2)})
 		save(t, s, owner, nil, user(2))
 		must(t, s.Append(t.Context(), owner, 10, offline.Message{Stamp: created, XML: []byte("<message/>")}))
-		must(t, s.SetPrivate(t.Context(), owner, "a", "b", []byte("<b/>")))
+		must(t, setPrivate(t.Context(), s, owner, "a", "b", []byte("<b/>")))
 		must(t, s.SetVCard(t.Context(), owner, []byte("<vCard/>")))
 		must(t, s.SetLastSeen(t.Context(), owner, created, "bye"))
 	}
