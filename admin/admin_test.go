@@ -167,8 +167,8 @@ func TestMetrics(t *testing.T) {
 		m.Login(fmt.Sprint("INVENTED-", i), "invalid-mechanism")
 		m.Ended("bosh", fmt.Sprint("reason ", i))
 	}
-	m.Stored("offline", time.Millisecond, nil)
-	m.Stored("roster", time.Millisecond, errors.New("locked"))
+	m.Store("read")(time.Millisecond, nil)
+	m.Store("commit")(time.Millisecond, errors.New("locked"))
 	err := m.Watch(admin.Sources{
 		Sessions: map[string]func() int{"bosh": func() int { return 7 }, "websocket": func() int { return 2 }},
 		Held:     func() int { return 5 },
@@ -192,8 +192,8 @@ func TestMetrics(t *testing.T) {
 		`deskline_logins_total{mechanism="other",result="invalid-mechanism"} 1000`,
 		`deskline_sessions_ended_total{reason="reason 0",transport="bosh"} 1`,
 		`deskline_sessions_ended_total{reason="other",transport="bosh"} 950`,
-		`deskline_store_seconds_count{operation="offline"} 1`,
-		`deskline_store_errors_total{operation="roster"} 1`,
+		`deskline_store_seconds_count{operation="read"} 1`,
+		`deskline_store_errors_total{operation="commit"} 1`,
 		`deskline_sessions{transport="bosh"} 7`,
 		`deskline_sessions{transport="websocket"} 2`,
 		`deskline_requests_held 5`,
@@ -244,6 +244,14 @@ func BenchmarkReceived(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		m.Received(stanza.KindMessage)
+	}
+}
+
+func BenchmarkStore(b *testing.B) {
+	note := admin.NewMetrics("", quiet()).Store("read")
+	b.ReportAllocs()
+	for b.Loop() {
+		note(time.Millisecond, nil)
 	}
 }
 

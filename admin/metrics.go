@@ -33,7 +33,7 @@ type Metrics struct {
 	store          *prometheus.HistogramVec
 	storeErrors    *prometheus.CounterVec
 
-	reasons, operations, results labels
+	reasons, results labels
 }
 
 // NewMetrics returns the metrics of a node of this version.
@@ -41,16 +41,16 @@ func NewMetrics(version string, log *slog.Logger) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(), log: log,
 		delivery: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "deskline_delivery_seconds", Help: "Time from a stanza's arrival to its leaving for the client.",
+			Name: "deskline_delivery_seconds", Help: "Time from a message's arrival to its leaving for the client, the oldest of each response.",
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10, 60},
 		}),
 		logins: counters("deskline_logins_total", "Logins by mechanism and result.", "mechanism", "result"),
 		ended:  counters("deskline_sessions_ended_total", "Sessions ended, by transport and reason.", "transport", "reason"),
 		store: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "deskline_store_seconds", Help: "Time of the store's operations.",
+			Name: "deskline_store_seconds", Help: "Time of the store's reads, and of its commits, each of many writes.",
 			Buckets: []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5},
 		}, []string{"operation"}),
-		storeErrors: counters("deskline_store_errors_total", "The store's operations that went wrong.", "operation"),
+		storeErrors: counters("deskline_store_errors_total", "The store's operations in which the disk or the file failed.", "operation"),
 	}
 	stanzas := counters("deskline_stanzas_total", "Stanzas by kind and direction: in from clients, out to clients.", "kind", "direction")
 	for kind := stanza.KindMessage; kind <= stanza.KindIQ; kind++ {
@@ -95,7 +95,7 @@ func kindIndex(kind stanza.Kind) stanza.Kind {
 	return kind
 }
 
-// Delivered notes how long a stanza took from arrival to leaving for a client.
+// Delivered notes how long a message took from arrival to leaving for a client.
 func (m *Metrics) Delivered(d time.Duration) { m.delivery.Observe(d.Seconds()) }
 
 // mechanisms are those a client may name and get a label of their own.
@@ -119,12 +119,15 @@ func (m *Metrics) Ended(transport, reason string) {
 	m.ended.WithLabelValues(transport, m.reasons.bound(reason)).Inc()
 }
 
-// Stored notes an operation of the store and how it went.
-func (m *Metrics) Stored(operation string, d time.Duration, err error) {
-	operation = m.operations.bound(operation)
-	m.store.WithLabelValues(operation).Observe(d.Seconds())
-	if err != nil {
-		m.storeErrors.WithLabelValues(operation).Inc()
+// Store returns what notes operations of one kind, how long they took and
+// whether the store failed.
+func (m *Metrics) Store(operation string) func(d time.Duration, err error) {
+	took, wrong := m.store.WithLabelValues(operation), m.storeErrors.WithLabelValues(operation)
+	return func(d time.Duration, err error) {
+		took.Observe(d.Seconds())
+		if err != nil {
+			wrong.Inc()
+		}
 	}
 }
 

@@ -95,7 +95,9 @@ func (n *node) buildStore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("certs: %w", err)
 	}
-	if n.store, err = sqlite.Open(ctx, sqlite.Config{Path: n.cfg.StorePath(), Log: n.log}); err != nil {
+	if n.store, err = sqlite.Open(ctx, sqlite.Config{
+		Path: n.cfg.StorePath(), OnRead: n.metrics.Store("read"), OnCommit: n.metrics.Store("commit"), Log: n.log,
+	}); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
 	secret, err := n.secret(ctx)
@@ -197,7 +199,7 @@ func (n *node) buildDoors(context.Context) error {
 	n.bosh = bosh.New(n.boshConfig(n.cfg))
 	n.websocket = websocket.New(websocket.Config{
 		Limits: webSocketLimits(n.cfg), Open: websocket.Sessions(n.sessions), Peer: n.edge.Peer,
-		AllowOrigin: n.edge.AllowOrigin, Domain: n.cfg.Domains[0], Budget: n.bosh, Log: n.log,
+		AllowOrigin: n.edge.AllowOrigin, Domain: n.cfg.Domains[0], Budget: n.bosh, Delivered: n.metrics.Delivered, Log: n.log,
 	})
 	if n.cfg.BOSH.Enabled {
 		for _, path := range n.cfg.BOSH.Paths {

@@ -38,7 +38,8 @@ func (n *node) boshConfig(cfg configs.Config) bosh.Config {
 	return bosh.Config{
 		Open: n.openBOSH, Wait: b.Wait, Hold: b.Hold, Requests: b.Requests, Inactivity: b.Inactivity, Polling: b.Polling,
 		MaxPause: b.MaxPause, Unauthenticated: l.Unauthenticated, Compress: int(b.Compress), Limits: parseLimits(cfg),
-		Queue: l.Queue, QueueBytes: int(l.QueueBytes), Memory: int64(l.Memory), Peer: n.edge.Peer, Origin: n.edge.AllowOrigin, Log: n.log,
+		Queue: l.Queue, QueueBytes: int(l.QueueBytes), Memory: int64(l.Memory), Peer: n.edge.Peer, Origin: n.edge.AllowOrigin,
+		Delivered: n.metrics.Delivered, Log: n.log,
 	}
 }
 

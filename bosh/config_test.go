@@ -6,7 +6,31 @@ import (
 	"time"
 
 	"github.com/deskline/deskline/bosh"
+	"github.com/deskline/deskline/session"
+	"github.com/deskline/deskline/xmpp/stanza"
 )
+
+// The time a message took is noted once for the response that carries it.
+func TestDelivered(t *testing.T) {
+	took := make(chan time.Duration, 10)
+	b := newBench(t, bosh.Config{Delivered: func(d time.Duration) { took <- d }})
+	f := b.create("")
+	held := b.later(t.Context(), f.body(101, "", ""))
+	waitFor(t, func() bool { return b.h.Stats().Held == 1 })
+	frame := session.Frame{Bytes: []byte("<message/>"), Stanza: &stanza.Stanza{Arrived: time.Now().Add(-time.Minute)}}
+	if err := f.conn.Write(frame, frame, session.Frame{Bytes: []byte("<iq/>")}); err != nil {
+		t.Fatal(err)
+	}
+	wantIn(t, "response", <-held, "<message/><message/><iq/>")
+	if d := <-took; d < time.Minute || d > 2*time.Minute {
+		t.Errorf("noted %v", d)
+	}
+	select {
+	case d := <-took:
+		t.Errorf("noted %v as well", d)
+	default:
+	}
+}
 
 // A changed configuration is for the sessions to come, but for what bounds all.
 func TestSetConfig(t *testing.T) {

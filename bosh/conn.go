@@ -23,6 +23,8 @@ type waiter struct {
 	came   time.Time
 	twin   *waiter // an earlier copy of the request, answered alike
 	parked *stanza.Node
+
+	arrived time.Time // of the oldest stanza in the response; set before ch is written
 }
 
 // reply answers the request and its twin.
@@ -174,6 +176,9 @@ func (c *conn) answer(w *waiter, now time.Time) {
 	c.lastPeer, c.lastRID = w.peer, w.rid
 	c.waiters = slices.DeleteFunc(c.waiters, func(o *waiter) bool { return o == w })
 	c.mind(now)
+	if len(saved) > 0 {
+		w.arrived = saved[0].Stanza.Arrived
+	}
 	w.reply(response{body: body, status: 200})
 }
 
@@ -304,7 +309,11 @@ func (c *conn) take(ctx context.Context, a Arrival, n *stanza.Node, in *Request)
 	}
 	wait := c.win.p.Wait
 	c.mu.Unlock()
-	return c.await(ctx, w, wait)
+	r, ok := c.await(ctx, w, wait)
+	if note := c.h.cfg.Load().Delivered; note != nil && ok && !w.arrived.IsZero() {
+		note(time.Since(w.arrived))
+	}
+	return r, ok
 }
 
 // recoverable answers a request that the client has sent again (XEP-0124

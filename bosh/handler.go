@@ -49,7 +49,10 @@ type Config struct {
 	Peer func(*http.Request) (remote netip.AddrPort, secure bool)
 	// Origin decides on the origin of a request for CORS.
 	Origin func(*http.Request) (origin string, ok bool)
-	Log    *slog.Logger
+	// Delivered notes how long the oldest stanza of a response took from its
+	// arrival; nil notes nothing.
+	Delivered func(time.Duration)
+	Log       *slog.Logger
 }
 
 func (c Config) withDefaults() Config {

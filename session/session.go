@@ -115,7 +115,8 @@ func (s *Session) Receive(ctx context.Context, n *stanza.Node) error {
 	if s.ended.Load() {
 		return stream.NewError(stream.Reset, "session has ended")
 	}
-	s.heard.Store(time.Now().Unix())
+	now := time.Now()
+	s.heard.Store(now.Unix())
 	s.pinged.Store(0)
 	if n.Name.Space == stream.NSSASL {
 		return s.authenticate(ctx, n)
@@ -129,6 +130,7 @@ func (s *Session) Receive(ctx context.Context, n *stanza.Node) error {
 	case opened:
 		return stream.NewError(stream.NotAuthorized, "a stanza came before authentication")
 	case bound:
+		st.Arrived = now
 		return s.stanza(ctx, st, err)
 	}
 	return s.bind(ctx, st)

@@ -234,6 +234,7 @@ func (c *conn) pump(ctx context.Context) (over *ending, broken bool) {
 		}
 		if len(batch) > 0 {
 			rest := c.send(ctx, batch)
+			c.delivered(batch[:len(batch)-len(rest)])
 			c.wrote(batch, rest)
 			if len(rest) > 0 {
 				c.end(&ending{reason: "lost", lost: true})
@@ -245,6 +246,20 @@ func (c *conn) pump(ctx context.Context) (over *ending, broken bool) {
 		case <-c.wake:
 		case <-timer.C:
 			timer.Reset(c.tick(ctx))
+		}
+	}
+}
+
+// delivered notes how long the oldest of the frames took.
+func (c *conn) delivered(frames []session.Frame) {
+	note := c.door.cfg.Delivered
+	if note == nil {
+		return
+	}
+	for i := range frames {
+		if st := frames[i].Stanza; st != nil && !st.Arrived.IsZero() {
+			note(time.Since(st.Arrived))
+			return
 		}
 	}
 }

@@ -82,12 +82,13 @@ type Config struct {
 	Open         Open
 	Peer         func(*http.Request) (remote netip.AddrPort, secure bool)
 	AllowOrigin  func(*http.Request) (origin string, ok bool)
-	Domain       string        // says who speaks to a client that asked for nobody served here
-	SeeOther     func() string // another node's address for clients when this one stops; nil or "" = none
-	Budget       Budget        // nil = no bound
-	PingWait     time.Duration // for that sign, 0 = 10 s
-	WriteTimeout time.Duration // of one write, 0 = 10 s
-	CloseWait    time.Duration // for the client's part of a close, 0 = 5 s, which is also the longest
+	Domain       string              // says who speaks to a client that asked for nobody served here
+	SeeOther     func() string       // another node's address for clients when this one stops; nil or "" = none
+	Budget       Budget              // nil = no bound
+	PingWait     time.Duration       // for that sign, 0 = 10 s
+	Delivered    func(time.Duration) // notes how long a message took from its arrival to being written; nil = nothing
+	WriteTimeout time.Duration       // of one write, 0 = 10 s
+	CloseWait    time.Duration       // for the client's part of a close, 0 = 5 s, which is also the longest
 	Log          *slog.Logger
 }
 

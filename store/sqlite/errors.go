@@ -35,6 +35,14 @@ func isBroken(err error) bool {
 	return errors.Is(err, errLost) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone)
 }
 
+// machine returns err if it is the machine's fault.
+func machine(err error) error {
+	if errors.Is(err, ErrUnavailable) || errors.Is(err, ErrForeign) {
+		return err
+	}
+	return nil
+}
+
 // classify wraps what is the machine's fault in ErrUnavailable and a file that
 // is no database in ErrForeign.
 func classify(err error) error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,7 +40,16 @@ func TestDiskFull(t *testing.T) {
 				path = t.TempDir() + "/deskline.db"
 			}
 			var log bytes.Buffer
-			s, err := sqlite.Open(t.Context(), sqlite.Config{Path: path, Log: slog.New(slog.NewTextHandler(&log, nil))})
+			var reads, commits, failed atomic.Int64
+			s, err := sqlite.Open(t.Context(), sqlite.Config{
+				Path: path, Log: slog.New(slog.NewTextHandler(&log, nil)),
+				OnRead: func(time.Duration, error) { reads.Add(1) },
+				OnCommit: func(_ time.Duration, err error) {
+					if commits.Add(1); err != nil {
+						failed.Add(1)
+					}
+				},
+			})
 			must(t, err)
 			must(t, s.CreateAccounts(t.Context(), []auth.Account{{JID: alice}}, nil))
 			must(t, s.Write(t.Context(), "PRAGMA max_page_count = 200"))
@@ -61,6 +71,9 @@ func TestDiskFull(t *testing.T) {
 			must(t, s.Append(t.Context(), alice, 1<<30, offline.Message{XML: []byte("x")}))
 			if n, err := s.Count(t.Context(), alice); err != nil || n != kept+1 {
 				t.Fatalf("%d of %d acknowledged messages, %v", n, kept+1, err)
+			}
+			if reads.Load() < 5 || commits.Load() < int64(kept) || failed.Load() != 4 {
+				t.Errorf("told of %d reads, %d commits, %d failed", reads.Load(), commits.Load(), failed.Load())
 			}
 			must(t, s.Close())
 			for _, want := range []string{"store cannot write", "store writes again"} {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"sync"
+	"time"
 )
 
 // handle is one connection and its prepared statements. One goroutine at a
@@ -166,9 +167,12 @@ func (s *Store) read(ctx context.Context, fn func(context.Context, *handle) erro
 	if err != nil {
 		return err
 	}
+	start := time.Now()
 	err = fn(context.WithoutCancel(ctx), h)
 	s.reads.giveBack(h, err)
-	return classify(err)
+	err = classify(err)
+	s.cfg.OnRead(time.Since(start), machine(err))
+	return err
 }
 
 // view is read with several statements that see the same state.

@@ -54,7 +54,11 @@ type Config struct {
 	Queue       int           // writes waiting for the next transaction, 1024; more wait in their callers
 	Batch       int           // writes in one transaction at most, 256
 	Tombstones  int           // removed contacts an owner's roster history remembers, 200
-	Log         *slog.Logger
+	// OnRead and OnCommit are told how long each read and each transaction of
+	// writes took; the error is set if the machine failed. Nil are not told.
+	OnRead, OnCommit func(d time.Duration, err error)
+
+	Log *slog.Logger
 }
 
 func (c *Config) setDefaults() {
@@ -72,6 +76,12 @@ func (c *Config) setDefaults() {
 	}
 	if c.Tombstones <= 0 {
 		c.Tombstones = 200
+	}
+	if c.OnRead == nil {
+		c.OnRead = func(time.Duration, error) {}
+	}
+	if c.OnCommit == nil {
+		c.OnCommit = func(time.Duration, error) {}
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // The states of a write.
@@ -35,12 +36,13 @@ type writer struct {
 	quit    chan struct{} // closed by stop
 	stopped chan struct{} // closed when the goroutine has ended
 	down    bool          // the last transaction failed; used by the goroutine alone
+	told    func(time.Duration, error)
 }
 
 // startWriter starts the goroutine; stop ends it.
 func startWriter(ctx context.Context, cfg Config, conns *pool) *writer {
 	w := &writer{
-		queue: make(chan *op, cfg.Queue), conns: conns, batch: cfg.Batch, log: cfg.Log,
+		queue: make(chan *op, cfg.Queue), conns: conns, batch: cfg.Batch, log: cfg.Log, told: cfg.OnCommit,
 		quit: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	go w.run(context.WithoutCancel(ctx))
@@ -191,13 +193,15 @@ func (w *writer) report(err error) {
 // transaction leaves each write's own error in it; an error returned is that of
 // all: nothing of them was kept.
 func (w *writer) transaction(ctx context.Context, ops []*op) error {
+	start := time.Now()
 	h, err := w.conns.get(ctx)
-	if err != nil {
-		return classify(err)
+	if err == nil {
+		err = w.apply(ctx, h, ops)
+		w.conns.giveBack(h, err)
 	}
-	err = w.apply(ctx, h, ops)
-	w.conns.giveBack(h, err)
-	return classify(err)
+	err = classify(err)
+	w.told(time.Since(start), machine(err))
+	return err
 }
 
 func (w *writer) apply(ctx context.Context, h *handle, ops []*op) error {

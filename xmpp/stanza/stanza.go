@@ -1,6 +1,7 @@
 package stanza
 
 import (
+	"time"
 	"unsafe"
 
 	"github.com/beevik/etree"
@@ -42,6 +43,8 @@ type Stanza struct {
 	Extra    []byte  // encoded attributes beyond these, each with a leading space
 	Inner    []byte  // encoded content; its default namespace is jabber:client
 	Children []Child // the elements directly in Inner, in order
+
+	Arrived time.Time // from a client; zero for one made or kept here
 }
 
 // Child is one element directly inside a stanza: Inner[Start:End].
