@@ -79,6 +79,7 @@ type conn struct {
 	waiters  []*waiter       // unanswered requests whose client is there or was
 	queue    []session.Frame // for the client
 	bytes    int             // of queue
+	load     session.Load    // of queue, as far as it is bounded
 	busy     bool            // somebody processes requests
 	ended    bool
 	end      ending
@@ -95,18 +96,17 @@ func (c *conn) Info() session.ConnInfo { return c.info }
 
 // Write implements session.Conn.
 func (c *conn) Write(frames ...session.Frame) error {
-	n := 0
-	for _, f := range frames {
-		n += len(f.Bytes)
-	}
+	more := session.LoadOf(frames)
+	n := more.Bytes
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ended {
 		return session.ErrEnded
 	}
-	if cfg := c.h.cfg.Load(); len(c.queue)+len(frames) > cfg.Queue || c.bytes+n > cfg.QueueBytes || c.h.queued.Load()+int64(n) > cfg.Memory {
+	if cfg := c.h.cfg.Load(); !c.load.Fits(more, cfg.Queue, cfg.QueueBytes) || c.h.queued.Load()+int64(n) > cfg.Memory {
 		return session.ErrBacklog
 	}
+	c.load = c.load.Plus(more)
 	c.queue = append(c.queue, frames...)
 	c.bytes += n
 	c.h.queued.Add(int64(n))
@@ -209,7 +209,7 @@ func (c *conn) empty() {
 	c.h.queued.Add(-int64(c.bytes))
 	c.h.frames.Add(-int64(len(c.queue)))
 	clear(c.queue)
-	c.queue, c.bytes = c.queue[:0], 0
+	c.queue, c.bytes, c.load = c.queue[:0], 0, session.Load{}
 	if cap(c.queue) > 16 {
 		c.queue = nil
 	}
@@ -441,7 +441,7 @@ func (c *conn) pause(asked string) {
 		d = time.Duration(seconds) * time.Second
 	}
 	// The answers carry no payload; it stays for when the client is back.
-	kept, size := c.queue, c.bytes
+	kept, size, load := c.queue, c.bytes, c.load
 	c.queue, c.bytes = nil, 0
 	now := time.Now()
 	for {
@@ -456,7 +456,7 @@ func (c *conn) pause(asked string) {
 		c.win.Answer(emptyBody, nil, now)
 		c.drop(rid)
 	}
-	c.queue, c.bytes = kept, size
+	c.queue, c.bytes, c.load = kept, size, load
 	c.paused = max(d, c.win.p.Inactivity)
 }
 

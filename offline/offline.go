@@ -181,7 +181,9 @@ func delayed(st *stanza.Stanza, domain string, stamp time.Time) *stanza.Stanza {
 	raw = append(raw, "' stamp='"...)
 	raw = stamp.UTC().AppendFormat(raw, "2006-01-02T15:04:05.000Z")
 	raw = append(raw, "'>Offline Storage</delay>"...)
-	return st.WithChild(stanza.Name{Space: nsDelay, Local: "delay"}, raw)
+	st = st.WithChild(stanza.Name{Space: nsDelay, Local: "delay"}, raw)
+	st.Kept = true
+	return st
 }
 
 // claim waits until nobody else delivers to the owner.

@@ -35,7 +35,7 @@ type conn struct {
 
 	mu    sync.Mutex // guards below
 	queue []session.Frame
-	bytes int // of queue
+	load  session.Load // of queue and of what is being written
 	over  *ending
 	net   net.Conn // below ws
 }
@@ -85,31 +85,27 @@ func (c *conn) Info() session.ConnInfo { return c.info }
 
 // Write implements session.Conn.
 func (c *conn) Write(frames ...session.Frame) error {
-	size := 0
-	for i := range frames {
-		size += len(frames[i].Bytes)
-	}
-	if err := c.push(frames, size); err != nil {
+	if err := c.push(frames, session.LoadOf(frames)); err != nil {
 		return err
 	}
 	c.stir()
 	return nil
 }
 
-func (c *conn) push(frames []session.Frame, size int) error {
+func (c *conn) push(frames []session.Frame, more session.Load) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over != nil {
 		return session.ErrEnded
 	}
-	if len(c.queue)+len(frames) > c.limits.Queue || c.bytes+size > c.limits.QueueBytes {
+	if !c.load.Fits(more, c.limits.Queue, c.limits.QueueBytes) {
 		return session.ErrBacklog
 	}
-	if b := c.door.cfg.Budget; b != nil && !b.Reserve(size) {
+	if b := c.door.cfg.Budget; b != nil && !b.Reserve(more.Bytes) {
 		return session.ErrBacklog
 	}
 	c.queue = append(c.queue, frames...)
-	c.bytes += size
+	c.load = c.load.Plus(more)
 	return nil
 }
 
@@ -171,14 +167,11 @@ func (c *conn) next() ([]session.Frame, *ending) {
 
 // wrote accounts for a batch; rest are those not written.
 func (c *conn) wrote(batch, rest []session.Frame) {
-	size := 0
-	for i := range batch[:len(batch)-len(rest)] {
-		size += len(batch[i].Bytes)
-	}
-	c.release(size)
+	gone := session.LoadOf(batch[:len(batch)-len(rest)])
+	c.release(gone.Bytes)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.bytes -= size
+	c.load = c.load.Minus(gone)
 	if len(rest) > 0 {
 		c.queue = append(rest[:len(rest):len(rest)], c.queue...)
 	} else if c.queue == nil && cap(batch) <= 16 {
@@ -197,10 +190,10 @@ func (c *conn) release(size int) {
 // because the end has been set.
 func (c *conn) undelivered() []session.Frame {
 	c.mu.Lock()
-	rest, size := c.queue, c.bytes
-	c.queue, c.bytes = nil, 0
+	rest, load := c.queue, c.load
+	c.queue, c.load = nil, session.Load{}
 	c.mu.Unlock()
-	c.release(size)
+	c.release(load.Bytes)
 	return rest
 }
 

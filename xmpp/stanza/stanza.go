@@ -45,6 +45,7 @@ type Stanza struct {
 	Children []Child // the elements directly in Inner, in order
 
 	Arrived time.Time // from a client; zero for one made or kept here
+	Kept    bool      // for its receiver, who was away
 }
 
 // Child is one element directly inside a stanza: Inner[Start:End].
