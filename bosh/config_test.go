@@ -1,6 +1,10 @@
 package bosh_test
 
 import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -53,4 +57,34 @@ func TestSetConfig(t *testing.T) {
 	}
 	_, body = b.post(t.Context(), old.body(103, "", echo(strings.Repeat("x", 100))))
 	wantIn(t, "queue above its limit", body, "terminate")
+}
+
+// A body that is announced and does not come takes no memory for what is missing.
+func TestAnnouncedBody(t *testing.T) {
+	b := newBench(t, bosh.Config{Limits: stanza.Limits{Bytes: 64 << 20, StanzaBytes: 64 << 20}})
+	large := strings.Repeat("x", 300<<10)
+	_, got := b.post(t.Context(), b.create("").body(101, "", echo(large)))
+	wantIn(t, "large body", got, large)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	read, write := io.Pipe()
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", read)
+	req.ContentLength = 60 << 20
+	done := make(chan int)
+	go func() {
+		w := httptest.NewRecorder()
+		b.h.ServeHTTP(w, req)
+		done <- w.Code
+	}()
+	if _, err := io.WriteString(write, strings.Repeat(" ", 20<<10)); err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
+		t.Errorf("%d bytes for 20 KiB of 60 MiB", n)
+	}
+	_ = write.CloseWithError(io.ErrUnexpectedEOF)
+	if code := <-done; code != http.StatusBadRequest {
+		t.Errorf("status %d", code)
+	}
 }
