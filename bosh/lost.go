@@ -13,7 +13,7 @@ import (
 // come after all, it is processed then: late, but not refused.
 const (
 	lostToPoll  = 2 * time.Second
-	lostToOther = 10 * time.Second
+	lostToOther = 5 * time.Second
 )
 
 // overtaking returns the oldest request that waits for one that has not come.

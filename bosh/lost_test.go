@@ -24,8 +24,8 @@ func TestWindowLostRequest(t *testing.T) {
 	}{
 		{"a poll waits a little", params(), bosh.Arrival{RID: 12, Empty: true}, time.Second, false},
 		{"a poll waits long enough", params(), bosh.Arrival{RID: 12, Empty: true}, 2 * time.Second, true},
-		{"a payload waits a little", params(), bosh.Arrival{RID: 12}, 5 * time.Second, false},
-		{"a payload waits long enough", params(), bosh.Arrival{RID: 12}, 10 * time.Second, true},
+		{"a payload waits a little", params(), bosh.Arrival{RID: 12}, 4 * time.Second, false},
+		{"a payload waits long enough", params(), bosh.Arrival{RID: 12}, 5 * time.Second, true},
 		{"nothing is missing", params(), bosh.Arrival{RID: 11, Empty: true}, time.Minute, false},
 		{"acknowledgements would confirm it", acks, bosh.Arrival{RID: 12, Empty: true}, time.Minute, false},
 	} {
