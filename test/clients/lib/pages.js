@@ -107,6 +107,20 @@ export class Browser {
   }
 }
 
+/** Passes on what a page reports in the order of its numbers; calls out of a page may overtake each other. */
+function inOrder(report) {
+  const loads = new Map();
+  return ({ load, n, event }) => {
+    if (!loads.has(load)) loads.set(load, { next: 0, early: new Map() });
+    const state = loads.get(load);
+    state.early.set(n, event);
+    for (; state.early.has(state.next); state.next++) {
+      report(state.early.get(state.next));
+      state.early.delete(state.next);
+    }
+  };
+}
+
 /** A player in a page, with the words of the client there. */
 export class PagePlayer {
   static async open(browser, client, report) {
@@ -120,7 +134,7 @@ export class PagePlayer {
     };
     player.page.on('console', (line) => hear(line.text()));
     player.page.on('pageerror', (err) => hear(err.stack ?? err.message));
-    await player.page.exposeFunction('report', report);
+    await player.page.exposeFunction('report', inOrder(report));
     await player.page.goto(player.url);
     await player.ready();
     return player;
