@@ -46,7 +46,7 @@ var homes = []struct {
 	{"golang.org/x/term", []string{"cmd/..."}, "only commands have a terminal"},
 	{"modernc.org/sqlite", []string{"store/sqlite"}, "stores are interfaces to all others"},
 	{"database/sql", []string{"store/sqlite"}, "stores are interfaces to all others"},
-	{"github.com/coder/websocket", []string{"websocket", "bench/..."}, "session knows no transport"},
+	{"github.com/coder/websocket", []string{"websocket", "internal/xmpptest", "bench/..."}, "session knows no transport"},
 	{"github.com/prometheus", []string{"admin", "app"}, "packages declare the counters they need as interfaces"},
 	{"github.com/xdg-go", []string{"xmpp/sasl"}, "mechanisms live in xmpp/sasl"},
 	{"github.com/fsnotify/fsnotify", []string{"certs"}, "only certificates are watched"},

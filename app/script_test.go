@@ -1,0 +1,227 @@
+package app_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/deskline/deskline/app"
+	"github.com/deskline/deskline/auth"
+	"github.com/deskline/deskline/configs"
+	"github.com/deskline/deskline/internal/xmpptest"
+	"github.com/deskline/deskline/roster"
+	"github.com/deskline/deskline/store/sqlite"
+	"github.com/deskline/deskline/xmpp/jid"
+)
+
+const (
+	domain   = "example.com"
+	password = "secret"
+)
+
+// people have accounts in every script, and no contacts.
+var people = []string{"alice", "bob", "carol", "dave", "eve"}
+
+// TestScripts plays each conversation with a node of its own, once over each
+// door. Two files may stand behind a script: deskline.yaml is the configuration,
+// and each line of contacts names people who have each other as contacts.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join("..", "testdata", "script", "*.txtar"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	empty := filledStore(t, "")
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		archive := txtar.Parse(data)
+		script, err := xmpptest.Parse(filepath.Base(file), string(archive.Comment))
+		if err != nil {
+			t.Fatal(err)
+		}
+		store := empty
+		for _, f := range archive.Files {
+			if f.Name == "contacts" {
+				store = filledStore(t, string(f.Data))
+			}
+		}
+		for _, door := range []xmpptest.Door{xmpptest.BOSH, xmpptest.WebSocket} {
+			t.Run(strings.TrimSuffix(script.Name, ".txtar")+"/"+string(door), func(t *testing.T) {
+				t.Parallel()
+				play(t, script, archive, store, door)
+			})
+		}
+	}
+}
+
+func play(t *testing.T, script *xmpptest.Script, archive *txtar.Archive, store []byte, door xmpptest.Door) {
+	s := newServer(t, archive, store)
+	s.start()
+	defer s.stop()
+	err := xmpptest.Play(t.Context(), xmpptest.Config{
+		Domain: domain, Password: password, Door: door, URL: s.url,
+		Restart: func(context.Context) error { s.stop(); s.start(); return nil },
+	}, script)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWrongScripts shows that the player sees when a conversation goes another
+// way than the script.
+func TestWrongScripts(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, &txtar.Archive{}, filledStore(t, ""))
+	s.start()
+	defer s.stop()
+	const intro = "alice/phone comes online\nbob/desk comes online\n"
+	for _, tt := range []struct{ name, text, want string }{
+		{"nothing comes", "bob/desk gets <message/>", "nothing came"},
+		{"something else comes", "alice/phone sends <message to='bob@example.com'/>\nbob/desk gets <presence/>", "<message> of jabber:client in place of <presence>"},
+		{"something comes", "alice/phone sends <message to='bob@example.com'/>\nbob/desk gets nothing", "bob/desk got"},
+		{"more comes", "alice/phone sends <message to='bob@example.com'/>", "at the end: bob/desk got"},
+		{"none of several", "alice/phone sends <message to='bob@example.com'/>\nbob/desk gets in any order <iq/> <presence/>", "want one of"},
+		{"ended", "alice/phone sends <letter/>\nalice/phone gets <message/>", "the stream has ended with \"unsupported-stanza-type\""},
+		{"ended in another way", "alice/phone sends <letter/>\nalice/phone is ended with conflict", "ended with \"unsupported-stanza-type\", not \"conflict\""},
+		{"not ended", "alice/phone is ended", "has not ended"},
+		{"ended unnoticed", "alice/phone sends <letter/>", "the stream has ended with \"unsupported-stanza-type\""},
+		{"wrong password", "carol/web signs in with 'wrong'", "cannot authenticate"},
+		{"right password", "carol/web cannot sign in", "in place of not-authorized"},
+		{"there already", "alice/phone signs in", "is there already"},
+		{"not there", "carol/web sends <presence/>", "has not connected"},
+	} {
+		for _, door := range []xmpptest.Door{xmpptest.BOSH, xmpptest.WebSocket} {
+			t.Run(tt.name+"/"+string(door), func(t *testing.T) {
+				script, err := xmpptest.Parse("wrong", intro+tt.text)
+				if err != nil {
+					t.Fatal(err)
+				}
+				err = xmpptest.Play(t.Context(), xmpptest.Config{Domain: domain, Password: password, Door: door, URL: s.url, Wait: time.Second}, script)
+				if err == nil || !strings.Contains(err.Error(), tt.want) {
+					t.Fatalf("got %v", err)
+				}
+			})
+		}
+	}
+}
+
+// filledStore returns a store file with the accounts of all people and the
+// contacts that each line lists.
+func filledStore(t *testing.T, contacts string) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "deskline.db")
+	store, err := sqlite.Open(t.Context(), sqlite.Config{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	accounts := auth.New(store, auth.Config{Mechanisms: []string{"SCRAM-SHA-256", "PLAIN"}})
+	for _, name := range people {
+		if err := accounts.Create(t.Context(), auth.Account{JID: jid.MustParse(name + "@" + domain)}, password); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for line := range strings.Lines(contacts) {
+		var friends []roster.Friend
+		for _, name := range strings.Fields(line) {
+			friends = append(friends, roster.Friend{JID: jid.MustParse(name + "@" + domain)})
+		}
+		if err := roster.Befriend(t.Context(), store, friends); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// server is a node that can be stopped and started again.
+type server struct {
+	t      *testing.T
+	cfg    configs.Config
+	log    *slog.Logger
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+
+	mu   sync.Mutex // guards addr
+	addr net.Addr
+}
+
+func newServer(t *testing.T, archive *txtar.Archive, store []byte) *server {
+	t.Helper()
+	var yaml []byte
+	for _, f := range archive.Files {
+		switch f.Name {
+		case "deskline.yaml":
+			yaml = f.Data
+		case "contacts":
+		default:
+			t.Fatalf("%s means nothing here", f.Name)
+		}
+	}
+	cfg, err := configs.Parse(yaml)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Domains = []string{domain}
+	cfg.DataDir = t.TempDir()
+	cfg.HTTP.Listen, cfg.Admin.Listen = "127.0.0.1:0", "off"
+	// Shorter than a file may ask for: clients that vanish are missed soon.
+	cfg.BOSH.Inactivity = 3 * time.Second
+	if err := os.WriteFile(cfg.StorePath(), store, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return &server{t: t, cfg: cfg, log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))}
+}
+
+func (s *server) start() {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
+	s.cancel = cancel
+	ready := make(chan net.Addr, 1)
+	ended := make(chan struct{})
+	s.done.Go(func() {
+		defer close(ended)
+		err := app.Run(ctx, app.Options{Config: s.cfg, Log: s.log, Ready: func(public, _ net.Addr) { ready <- public }})
+		if err != nil {
+			s.t.Errorf("node: %v", err)
+		}
+	})
+	select {
+	case addr := <-ready:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.addr = addr
+	case <-ended:
+		s.t.Fatal("the node did not start")
+	}
+}
+
+func (s *server) stop() {
+	s.cancel()
+	s.done.Wait()
+}
+
+func (s *server) url(door xmpptest.Door, _ string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if door == xmpptest.WebSocket {
+		return fmt.Sprintf("ws://%s%s", s.addr, s.cfg.WebSocket.Path)
+	}
+	return fmt.Sprintf("http://%s%s", s.addr, s.cfg.BOSH.Paths[0])
+}
