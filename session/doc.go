@@ -73,7 +73,9 @@ type Authenticator interface {
 // Observer is told when a bound session is over, however it ended.
 type Observer interface {
 	// SessionEnded gets the last state of the binding, which is no longer in
-	// the registry, and what the session was interested in.
+	// the registry, and what the session was interested in. It is called once
+	// more, with a binding that is not available, for a session whose resource
+	// another one has taken.
 	SessionEnded(ctx context.Context, b router.Binding, in *router.Interest)
 }
 

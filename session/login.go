@@ -145,16 +145,28 @@ func (s *Session) register(ctx context.Context, b router.Binding) error {
 	s.mu.Lock()
 	s.phase, s.jid, s.gen = bound, b.Full, gen
 	s.mu.Unlock()
-	if replaced != nil {
-		if old, ok := r.Table().BySID(replaced.SID); ok {
-			old.End(stream.Conflict, "another client took the resource")
-		}
+	if replaced != nil && replaced.SID != s.sid {
+		s.supersede(ctx, *replaced)
 	}
 	r.Table().Add(s)
 	if most := s.m.limits.Load().Resources; most > 0 {
 		s.makeRoom(ctx, b.Full.Bare(), most)
 	}
 	return nil
+}
+
+// supersede ends the session that had the resource. Those who saw it learn that
+// it is gone before the newcomer can say anything: its own end comes later and
+// finds the registry's entry replaced.
+func (s *Session) supersede(ctx context.Context, b router.Binding) {
+	in := &router.Interest{}
+	if old, ok := s.m.cfg.Router.Table().BySID(b.SID); ok {
+		in = old.Interest()
+		old.End(stream.Conflict, "another client took the resource")
+	}
+	if s.m.cfg.Observer != nil {
+		s.m.cfg.Observer.SessionEnded(ctx, b, in)
+	}
 }
 
 func (s *Session) makeRoom(ctx context.Context, bare jid.JID, most int) {
