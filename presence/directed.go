@@ -2,6 +2,7 @@ package presence
 
 import (
 	"context"
+	"slices"
 
 	"github.com/deskline/deskline/router"
 	"github.com/deskline/deskline/xmpp/jid"
@@ -62,6 +63,50 @@ func (s *Service) directed(ctx context.Context, st *stanza.Stanza) error {
 	return s.forward(ctx, st)
 }
 
+// leaveDirected tells those who got directed presence (RFC 6121 §4.6.3), but for
+// those who learn it by the broadcast, if there is one.
+func (s *Service) leaveDirected(ctx context.Context, st *stanza.Stanza, in *router.Interest, broadcast bool) {
+	list := in.TakeDirected()
+	for _, to := range list {
+		told, err := s.toldAnyway(ctx, st.From, to, list, broadcast)
+		if err == nil && !told {
+			c := st.Clone()
+			c.To = to
+			err = s.forward(ctx, c)
+		}
+		if err != nil {
+			s.cfg.Log.WarnContext(ctx, "directed presence", "jid", to.String(), "err", err)
+		}
+	}
+}
+
+// toldAnyway reports whether a receiver of directed presence is reached by the
+// broadcast or as one of the resources of another receiver of the list. That
+// holds for available resources only.
+func (s *Service) toldAnyway(ctx context.Context, from, to jid.JID, list []jid.JID, broadcast bool) (bool, error) {
+	bare := to.Bare()
+	covered := !to.IsBare() && slices.Contains(list, bare)
+	if !covered && broadcast && s.cfg.Router.Local(to) {
+		covered = bare == from.Bare()
+		if !covered {
+			var err error
+			if covered, err = s.cfg.Contacts.MaySee(ctx, from.Bare(), bare); err != nil {
+				return false, err
+			}
+		}
+	}
+	if !covered || to.IsBare() {
+		return covered, nil
+	}
+	resources, err := s.cfg.Router.Registry().Lookup(ctx, bare)
+	for i := range resources {
+		if resources[i].Full == to {
+			return resources[i].Available(), err
+		}
+	}
+	return false, err
+}
+
 // forward delivers presence by its address: to one resource, or to all
 // available ones of an account (RFC 6121 §8.5.2.1.2, §8.5.3).
 func (s *Service) forward(ctx context.Context, st *stanza.Stanza) error {
@@ -104,8 +149,13 @@ func (s *Service) probe(ctx context.Context, st *stanza.Stanza) error {
 		_, err := s.cfg.Router.SendFull(ctx, st.From, no)
 		return err
 	}
-	s.tell(ctx, owner, st.From)
-	return nil
+	told, err := s.tell(ctx, owner, st.From)
+	if err != nil || told || owner == st.From.Bare() {
+		return err
+	}
+	gone := &stanza.Stanza{Kind: stanza.KindPresence, Type: "unavailable", From: owner, To: st.From}
+	_, err = s.cfg.Router.SendFull(ctx, st.From, gone)
+	return err
 }
 
 // SendCurrent tells contact of owner's available resources, as a subscription

@@ -8,6 +8,7 @@ package presence
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -171,34 +172,34 @@ func (s *Service) give(_ context.Context, f *frame, list []router.Binding) {
 }
 
 // welcome tells a resource that came of everybody it sees: what probes would
-// bring, read from the registry instead (RFC 6121 §4.3).
+// bring, read from the registry instead (RFC 6121 §4.3). Nothing is said of
+// contacts who are away: a client takes them for that anyway, and most are.
 func (s *Service) welcome(ctx context.Context, own router.Binding) {
 	bare := own.Full.Bare()
 	contacts, err := s.cfg.Contacts.Subscriptions(ctx, bare)
 	for _, contact := range contacts {
-		s.tell(ctx, contact, own.Full)
+		_, e := s.tell(ctx, contact, own.Full)
+		err = errors.Join(err, e)
 	}
-	s.tell(ctx, bare, own.Full)
-	if err == nil {
-		err = s.cfg.Contacts.Redeliver(ctx, own.Full)
-	}
+	_, e := s.tell(ctx, bare, own.Full)
+	err = errors.Join(err, e, s.cfg.Contacts.Redeliver(ctx, own.Full))
 	if err != nil {
 		s.cfg.Log.WarnContext(ctx, "contacts of a new resource", "jid", own.Full.String(), "err", err)
 	}
 }
 
-// tell sends the presence of owner's resources to one receiver.
-func (s *Service) tell(ctx context.Context, owner, to jid.JID) {
+// tell sends the presence of owner's resources to one receiver and reports
+// whether there was any.
+func (s *Service) tell(ctx context.Context, owner, to jid.JID) (bool, error) {
 	list, err := s.cfg.Router.Registry().Lookup(ctx, owner)
-	if err != nil {
-		s.cfg.Log.WarnContext(ctx, "look up", "jid", owner.String(), "err", err)
-		return
-	}
+	told := false
 	for i := range list {
 		if list[i].Available() && list[i].Full != to {
 			newFrame(stamped(&list[i])).send(s.cfg.Router, to)
+			told = true
 		}
 	}
+	return told, err
 }
 
 // stampAfter is how old a presence is before its receivers are told its age.
@@ -231,25 +232,13 @@ func (s *Service) unavailable(ctx context.Context, st *stanza.Stanza) error {
 		return err
 	}
 	if sess, ok := s.cfg.Router.Table().ByJID(st.From); ok {
-		s.leaveDirected(ctx, st, sess.Interest())
+		s.leaveDirected(ctx, st, sess.Interest(), was)
 	}
 	if !was {
 		return nil
 	}
 	s.left(ctx, st, all)
 	return s.broadcast(ctx, st, all)
-}
-
-// leaveDirected tells those who got directed presence (RFC 6121 §4.6.3).
-func (s *Service) leaveDirected(ctx context.Context, st *stanza.Stanza, in *router.Interest) {
-	for _, to := range in.Directed() {
-		c := st.Clone()
-		c.To = to
-		if err := s.forward(ctx, c); err != nil {
-			s.cfg.Log.WarnContext(ctx, "directed presence", "jid", to.String(), "err", err)
-		}
-	}
-	in.ClearDirected()
 }
 
 // left remembers that the last resource of somebody went.
@@ -272,12 +261,10 @@ func (s *Service) left(ctx context.Context, st *stanza.Stanza, all []router.Bind
 // available is not taken back.
 func (s *Service) SessionEnded(ctx context.Context, b router.Binding, in *router.Interest) {
 	st := &stanza.Stanza{Kind: stanza.KindPresence, Type: "unavailable", From: b.Full}
-	s.leaveDirected(ctx, st, in)
-	if !b.Available() {
-		return
-	}
 	now, all, ok, err := s.find(ctx, b.Full)
-	if err == nil && !(ok && now.Available()) {
+	leaves := b.Available() && err == nil && !(ok && now.Available())
+	s.leaveDirected(ctx, st, in, leaves)
+	if leaves {
 		s.left(ctx, st, all)
 		err = s.broadcast(ctx, st, all)
 	}

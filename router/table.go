@@ -75,6 +75,19 @@ func (i *Interest) RemoveDirected(j jid.JID) bool {
 func (i *Interest) Directed() []jid.JID {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	return i.list()
+}
+
+// TakeDirected returns the receivers of directed presence and forgets them.
+func (i *Interest) TakeDirected() []jid.JID {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	list := i.list()
+	i.directed = nil
+	return list
+}
+
+func (i *Interest) list() []jid.JID {
 	if len(i.directed) == 0 {
 		return nil
 	}
@@ -83,13 +96,6 @@ func (i *Interest) Directed() []jid.JID {
 		list = append(list, j)
 	}
 	return list
-}
-
-// ClearDirected forgets all receivers of directed presence.
-func (i *Interest) ClearDirected() {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.directed = nil
 }
 
 // Table holds the bound sessions of this node.
