@@ -35,6 +35,9 @@ type Contacts interface {
 	// unavailable and that the subscriptions in both directions have ended
 	// (RFC 6121 §3.2, §3.3).
 	Leave(ctx context.Context, bare jid.JID) error
+	// Forget drops what is remembered of the contacts of an account that is
+	// there no longer.
+	Forget(bare jid.JID)
 }
 
 // Sessions ends what runs for an account.
@@ -120,7 +123,12 @@ func (s service) cancel(ctx context.Context, st *stanza.Stanza, user jid.JID) er
 	if err := s.Accounts.Delete(ctx, user); err != nil {
 		return fmt.Errorf("cancel account: %w", err)
 	}
-	if err := s.Sessions.End(ctx, user, st.Result(nil)); err != nil {
+	s.Contacts.Forget(user)
+	last := st.Result(nil)
+	if last.From.IsZero() {
+		last.From = user
+	}
+	if err := s.Sessions.End(ctx, user, last); err != nil {
 		return fmt.Errorf("end sessions of %s: %w", user, err)
 	}
 	return nil

@@ -69,6 +69,7 @@ func (s *server) SetPassword(_ context.Context, bare jid.JID, password string) e
 }
 func (s *server) Delete(_ context.Context, bare jid.JID) error { return s.note("delete", bare, "") }
 func (s *server) Leave(_ context.Context, bare jid.JID) error  { return s.note("leave", bare, "") }
+func (s *server) Forget(bare jid.JID)                          { _ = s.note("forget", bare, "") }
 
 func (s *server) End(_ context.Context, bare jid.JID, last *stanza.Stanza) error {
 	return s.note("end", bare, last.Type+" "+last.ID+" "+last.To.String())
@@ -100,7 +101,7 @@ func TestAccount(t *testing.T) {
 		{name: "fixed", typ: "get", payload: query(""), fixed: true, condition: "not-allowed"},
 		{
 			name: "cancel", typ: "set", payload: query("<remove/>"),
-			calls: "leave alice@example.com, delete alice@example.com, end alice@example.com result 1 alice@example.com/desk",
+			calls: "leave alice@example.com, delete alice@example.com, forget alice@example.com, end alice@example.com result 1 alice@example.com/desk",
 		},
 		{name: "cancel and more", typ: "set", payload: query("<remove/>" + names), condition: "bad-request"},
 		{name: "remove of another namespace", typ: "set", payload: query("<remove xmlns='u:x'/>"), condition: "bad-request"},

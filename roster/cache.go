@@ -130,6 +130,16 @@ func (c *cache) put(owner jid.JID, s *snapshot) {
 	sh.hand = (sh.hand + 1) % len(sh.clock)
 }
 
+// forget makes the next question about an owner go to the store.
+func (c *cache) forget(owner jid.JID) {
+	sh := c.shard(owner)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if e, ok := sh.m[owner]; ok {
+		e.snap = &snapshot{} // loaded long ago
+	}
+}
+
 func (c *cache) len() int {
 	n := 0
 	for i := range c.shards {

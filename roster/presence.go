@@ -234,6 +234,10 @@ func (s *Service) Leave(ctx context.Context, bare jid.JID) error {
 	return errors.Join(errs...)
 }
 
+// Forget drops what is remembered of the roster of an account that was deleted,
+// so that nobody is told of its presence any more.
+func (s *Service) Forget(bare jid.JID) { s.cache.forget(bare.Bare()) }
+
 // part tells a contact that the owner ends what was between them.
 func (s *Service) part(ctx context.Context, owner jid.JID, it *Item) error {
 	if s.unreachable(it.JID) != nil {
