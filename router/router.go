@@ -150,7 +150,7 @@ func (r *Router) carryOut(ctx context.Context, v Verdict, st *stanza.Stanza, bar
 				}
 			}
 		}
-		err := r.cfg.Mailboxes.Post(ctx, to, st)
+		err := r.post(ctx, to, st)
 		if errors.Is(err, ErrUndelivered) {
 			return r.Undelivered(ctx, st, bare)
 		}
@@ -172,9 +172,23 @@ func (r *Router) keep(ctx context.Context, st *stanza.Stanza, owner jid.JID) err
 	return errors.Join(err, r.Refuse(ctx, st, stanza.ErrInternal()))
 }
 
+// post gives a stanza to sessions and notes on it who they are, so that one that
+// does not deliver it knows whether another has it.
+func (r *Router) post(ctx context.Context, to []SID, st *stanza.Stanza) error {
+	if len(to) > 1 && st.Kind == stanza.KindMessage {
+		st = st.Clone()
+		st.Also = make([]string, len(to))
+		for i, sid := range to {
+			st.Also[i] = string(sid)
+		}
+	}
+	return r.cfg.Mailboxes.Post(ctx, to, st)
+}
+
 // Undelivered takes back a stanza that a session accepted, or was about to,
-// and did not deliver before it ended. A message of one person to another finds
-// another resource or is kept; a request is answered with service-unavailable.
+// and did not deliver before it ended. A message of one person to another that
+// no other session has finds one or is kept; a request is answered with
+// service-unavailable.
 func (r *Router) Undelivered(ctx context.Context, st *stanza.Stanza, owner jid.JID) error {
 	if st.Kind == stanza.KindIQ {
 		return r.Refuse(ctx, st, stanza.ErrServiceUnavailable())
@@ -188,15 +202,14 @@ func (r *Router) Undelivered(ctx context.Context, st *stanza.Stanza, owner jid.J
 	}
 	var to []SID
 	for i := range bindings {
+		if slices.Contains(st.Also, string(bindings[i].SID)) {
+			return nil
+		}
 		if takesMessages(bindings[i]) {
 			to = append(to, bindings[i].SID)
 		}
 	}
-	// One to the bare JID went to all of these already.
-	if len(to) > 0 && st.To.IsBare() {
-		return nil
-	}
-	if len(to) > 0 && r.cfg.Mailboxes.Post(ctx, to, st) == nil {
+	if len(to) > 0 && r.post(ctx, to, st) == nil {
 		return nil
 	}
 	return r.keep(ctx, st, owner)

@@ -46,6 +46,10 @@ type Stanza struct {
 
 	Arrived time.Time // from a client; zero for one made or kept here
 	Kept    bool      // for its receiver, who was away
+
+	// Also lists the sessions of the receiver that have the stanza, if they are
+	// several. It is not encoded.
+	Also []string
 }
 
 // Child is one element directly inside a stanza: Inner[Start:End].
