@@ -1,9 +1,11 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/deskline/deskline/router"
@@ -169,22 +171,23 @@ func (s *Session) supersede(ctx context.Context, b router.Binding) {
 	}
 }
 
+// makeRoom ends as many resources as there are too many. All count until they
+// are out of the registry, also those that were told to end before.
 func (s *Session) makeRoom(ctx context.Context, bare jid.JID, most int) {
 	list, err := s.m.cfg.Router.Registry().Lookup(ctx, bare)
-	if err != nil || len(list) <= most {
+	excess := len(list) - most
+	if err != nil || excess <= 0 {
 		return
 	}
-	var oldest *Session
+	var others []*Session
 	for _, b := range list {
-		o, ok := s.m.cfg.Router.Table().BySID(b.SID)
-		if !ok {
-			continue
-		}
-		if old, ok := o.(*Session); ok && old != s && (oldest == nil || old.heard.Load() < oldest.heard.Load()) {
-			oldest = old
+		o, _ := s.m.cfg.Router.Table().BySID(b.SID)
+		if old, ok := o.(*Session); ok && old != s {
+			others = append(others, old)
 		}
 	}
-	if oldest != nil {
-		oldest.End(stream.ResourceConstraint, "too many resources; this one was idle longest")
+	slices.SortStableFunc(others, func(x, y *Session) int { return cmp.Compare(x.heard.Load(), y.heard.Load()) })
+	for _, old := range others[:min(excess, len(others))] {
+		old.End(stream.ResourceConstraint, "too many resources; this one was idle longest")
 	}
 }

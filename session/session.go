@@ -36,6 +36,7 @@ type Session struct {
 	interest router.Interest
 	heard    atomic.Int64 // Unix time of the last sign of life
 	pinged   atomic.Int64 // Unix time of the unanswered ping, 0 if none
+	closing  atomic.Bool  // End was called, nothing more is received
 	ended    atomic.Bool
 
 	// Only the door's calls touch these.
@@ -112,7 +113,7 @@ func (s *Session) Restart(_ context.Context, o Opening) error {
 // Conn. When it returns, all that the element caused is safe. The error is a
 // *stream.Error, with which the door ends the session.
 func (s *Session) Receive(ctx context.Context, n *stanza.Node) error {
-	if s.ended.Load() {
+	if s.closing.Load() || s.ended.Load() {
 		return stream.NewError(stream.Reset, "session has ended")
 	}
 	now := time.Now()
@@ -218,8 +219,10 @@ func (s *Session) send(f Frame) error {
 	return err
 }
 
-// End closes the session with a stream error.
+// End closes the session with a stream error. What the client has sent and was
+// not looked at yet is not received any more: the resource may be another's.
 func (s *Session) End(condition, reason string) {
+	s.closing.Store(true)
 	_ = s.conn.Close(stream.NewError(condition, reason))
 }
 
