@@ -128,11 +128,13 @@ func (e *exchange) Identity() jid.JID { return e.who }
 // world is all that is around sessions. Presence of one's own is noted in the
 // registry; messages that nobody takes are kept.
 type world struct {
-	t        *testing.T
+	t        testing.TB
 	m        *session.Manager
 	router   *router.Router
 	registry *router.Memory
 	table    *router.Table
+
+	quiet bool // counts nothing
 
 	mu     sync.Mutex // guards all below
 	kept   []string   // owner and id
@@ -142,9 +144,9 @@ type world struct {
 
 var exampleCom = jid.MustParse("example.com")
 
-func newWorld(t *testing.T, change func(*session.Config)) *world {
+func newWorld(t testing.TB, change func(*session.Config)) *world {
 	w := &world{t: t, registry: router.NewMemory(), table: router.NewTable()}
-	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	x := mux.New(log)
 	session.Register(x)
 	w.router = router.New(router.Config{
@@ -201,16 +203,19 @@ func (w *world) SessionEnded(_ context.Context, b router.Binding, in *router.Int
 }
 
 func (w *world) Login(mech, result string) { w.count("login " + mech + " " + result) }
-func (w *world) Received(k stanza.Kind)    { w.count("received " + k.String()) }
-func (w *world) Sent(k stanza.Kind)        { w.count("sent " + k.String()) }
+func (w *world) Received(k stanza.Kind)    { w.count("received ", k.String()) }
+func (w *world) Sent(k stanza.Kind)        { w.count("sent ", k.String()) }
 func (w *world) Ended(transport, reason string) {
 	w.count("ended " + transport + " " + reason)
 }
 
-func (w *world) count(s string) {
+func (w *world) count(s ...string) {
+	if w.quiet {
+		return
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.counts = append(w.counts, s)
+	w.counts = append(w.counts, strings.Join(s, ""))
 }
 
 func (w *world) said(list *[]string) string {
@@ -237,20 +242,34 @@ type client struct {
 }
 
 func (w *world) open() *client {
+	c := &conn{}
+	o := w.openBy(c)
+	o.conn = c
+	return o
+}
+
+func (w *world) openBy(c session.Conn) *client {
 	w.t.Helper()
-	c := &client{w: w, conn: &conn{}}
-	s, err := w.m.Open(w.t.Context(), c.conn, session.Opening{To: "example.com", Lang: "de"})
+	s, err := w.m.Open(w.t.Context(), c, session.Opening{To: "example.com", Lang: "de"})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	c.Session = s
-	return c
+	return &client{w: w, Session: s}
 }
 
 // bound signs in and binds.
 func (w *world) bound(full string) *client {
 	w.t.Helper()
-	c := w.open()
+	c := &conn{}
+	o := w.boundBy(c, full)
+	o.conn = c
+	c.take()
+	return o
+}
+
+func (w *world) boundBy(by session.Conn, full string) *client {
+	w.t.Helper()
+	c := w.openBy(by)
 	j := jid.MustParse(full)
 	c.says("<auth xmlns='"+stream.NSSASL+"' mechanism='NAME'>"+sasl.Encode([]byte(j.Local()))+"</auth>", "")
 	if err := c.Restart(w.t.Context(), session.Opening{To: "example.com"}); err != nil {
@@ -260,7 +279,6 @@ func (w *world) bound(full string) *client {
 	if got := c.JID().String(); got != full {
 		w.t.Fatalf("bound as %s", got)
 	}
-	c.conn.take()
 	return c
 }
 
@@ -293,7 +311,7 @@ func message(to, id string) string {
 	return "<message xmlns='jabber:client' to='" + to + "' id='" + id + "' type='chat'><body>Hi</body></message>"
 }
 
-func wants(t *testing.T, what, got, want string) {
+func wants(t testing.TB, what, got, want string) {
 	t.Helper()
 	if got != want {
 		t.Fatalf("%s\n got %s\nwant %s", what, got, want)
