@@ -519,24 +519,20 @@ func (c *conn) expire(w *waiter) {
 	}
 }
 
-// overdue says why the session is to be given up, "" if it is not.
-func (c *conn) overdue(now time.Time) string {
+// overdue says why the session is to be given up, if it is. Only one that is
+// not signed in has a client that can still be told.
+func (c *conn) overdue(now time.Time) (e ending, over bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.ended:
-		return ""
+		return ending{}, false
 	case !c.authed.Load() && now.Sub(c.born) > c.h.cfg.Load().Unauthenticated:
-		return "not authenticated in time"
+		return endingOf(stream.NewError(stream.ConnectionTimeout, "not authenticated in time")), true
 	case c.idle.IsZero():
-		return ""
+		return ending{}, false
 	case c.paused > 0:
-		if now.Sub(c.idle) > c.paused {
-			return "did not come back from a pause"
-		}
-		return ""
-	case now.Sub(c.idle) > c.win.p.Inactivity:
-		return "inactivity"
+		return ending{reason: "did not come back from a pause"}, now.Sub(c.idle) > c.paused
 	}
-	return ""
+	return ending{reason: "inactivity"}, now.Sub(c.idle) > c.win.p.Inactivity
 }

@@ -138,8 +138,8 @@ func (h *Handler) Run(ctx context.Context) error {
 		case now := <-tick.C:
 			for _, c := range h.table.all() {
 				c.giveUp(now)
-				if reason := c.overdue(now); reason != "" {
-					c.finish(ending{reason: reason})
+				if e, over := c.overdue(now); over {
+					c.finish(e)
 				}
 			}
 			h.forget(now)
