@@ -120,6 +120,10 @@ func (b *bosh) came(rid uint64, a *answer) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.held--
+	if a.err == nil && rid != b.turn && refusal(a.body) {
+		b.take(a.body)
+		return
+	}
 	b.ready[rid] = a
 	for next := b.ready[b.turn]; next != nil; next = b.ready[b.turn] {
 		delete(b.ready, b.turn)
@@ -134,6 +138,13 @@ func (b *bosh) came(rid uint64, a *answer) {
 	b.pump()
 }
 
+// refusal reports whether a response ends the session out of turn: the server
+// could not read the request and knows nothing of the others.
+func refusal(body *element) bool {
+	condition := body.attr("condition")
+	return body.attr("type") == "terminate" && condition != "" && condition != "other-request"
+}
+
 // take passes on what a response carries.
 func (b *bosh) take(body *element) {
 	condition := body.attr("condition")
@@ -141,6 +152,9 @@ func (b *bosh) take(body *element) {
 		if c.name.Space == nsStreams && c.name.Local == "error" {
 			condition = conditionOf(c)
 			continue
+		}
+		if body.attr("type") == "terminate" && c.name.Local == "text" {
+			continue // why, for people
 		}
 		b.in.put(c)
 	}

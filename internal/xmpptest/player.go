@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -90,10 +91,7 @@ func (p *player) play(ctx context.Context, st *statement) error {
 	case getsNothing:
 		return p.nothing(ctx, c)
 	case closes:
-		if err := c.wire.close(split(p.fill(st.text))...); err != nil {
-			return err
-		}
-		return p.ended(ctx, c, "")
+		return p.close(ctx, c, split(p.fill(st.text)))
 	case vanishes:
 		c.wire.cut()
 		return p.leave(c)
@@ -123,6 +121,20 @@ func (p *player) enter(ctx context.Context, st *statement) error {
 		return err
 	}
 	return c.appear(ctx)
+}
+
+// close ends a stream after a last word, of which the client itself is told, too.
+func (p *player) close(ctx context.Context, c *client, last []string) error {
+	if err := c.wire.close(last...); err != nil {
+		return err
+	}
+	c.in.look(ctx, over)
+	c.in.look(ctx, func(got []*element, _ *ending) ([]*element, bool) {
+		return slices.DeleteFunc(got, func(e *element) bool {
+			return e.name.Local == "presence" && e.attr("type") == "unavailable" && e.attr("from") == c.full
+		}), true
+	})
+	return p.ended(ctx, c, "")
 }
 
 // ended waits for the end of a stream and forgets its client, which must have
