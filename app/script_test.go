@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -40,7 +41,7 @@ func TestScripts(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scripts: %v", err)
 	}
-	empty := filledStore(t, "")
+	stores := map[string][]byte{} // by contacts
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {
@@ -51,31 +52,42 @@ func TestScripts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		store := empty
+		contacts := ""
 		for _, f := range archive.Files {
 			if f.Name == "contacts" {
-				store = filledStore(t, string(f.Data))
+				contacts = string(f.Data)
 			}
 		}
-		for _, door := range []xmpptest.Door{xmpptest.BOSH, xmpptest.WebSocket} {
-			t.Run(strings.TrimSuffix(script.Name, ".txtar")+"/"+string(door), func(t *testing.T) {
-				t.Parallel()
-				play(t, script, archive, store, door)
-			})
+		if stores[contacts] == nil {
+			stores[contacts] = filledStore(t, contacts)
 		}
+		t.Run(strings.TrimSuffix(script.Name, ".txtar"), func(t *testing.T) {
+			t.Parallel()
+			playBoth(t, script, archive, stores[contacts])
+		})
 	}
 }
 
-func play(t *testing.T, script *xmpptest.Script, archive *txtar.Archive, store []byte, door xmpptest.Door) {
-	s := newServer(t, archive, store)
-	s.start()
-	defer s.stop()
-	err := xmpptest.Play(t.Context(), xmpptest.Config{
-		Domain: domain, Password: password, Door: door, URL: s.url,
-		Restart: func(context.Context) error { s.stop(); s.start(); return nil },
-	}, script)
-	if err != nil {
-		t.Error(err)
+// playBoth plays a script over both doors at the same time: some wait for a
+// client to be missed.
+func playBoth(t *testing.T, script *xmpptest.Script, archive *txtar.Archive, store []byte) {
+	var doors sync.WaitGroup
+	defer doors.Wait()
+	for _, door := range []xmpptest.Door{xmpptest.BOSH, xmpptest.WebSocket} {
+		s := newServer(t, archive, store)
+		doors.Go(func() {
+			defer s.stop()
+			err := s.start()
+			if err == nil {
+				err = xmpptest.Play(t.Context(), xmpptest.Config{
+					Domain: domain, Password: password, Door: door, URL: s.url,
+					Restart: func(context.Context) error { s.stop(); return s.start() },
+				}, script)
+			}
+			if err != nil {
+				t.Errorf("over %s: %v", door, err)
+			}
+		})
 	}
 }
 
@@ -84,8 +96,10 @@ func play(t *testing.T, script *xmpptest.Script, archive *txtar.Archive, store [
 func TestWrongScripts(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, &txtar.Archive{}, filledStore(t, ""))
-	s.start()
 	defer s.stop()
+	if err := s.start(); err != nil {
+		t.Fatal(err)
+	}
 	const intro = "alice/phone comes online\nbob/desk comes online\n"
 	for _, tt := range []struct{ name, text, want string }{
 		{"nothing comes", "bob/desk gets <message/>", "nothing came"},
@@ -190,7 +204,7 @@ func newServer(t *testing.T, archive *txtar.Archive, store []byte) *server {
 	return &server{t: t, cfg: cfg, log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))}
 }
 
-func (s *server) start() {
+func (s *server) start() error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
 	s.cancel = cancel
 	ready := make(chan net.Addr, 1)
@@ -207,8 +221,9 @@ func (s *server) start() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.addr = addr
+		return nil
 	case <-ended:
-		s.t.Fatal("the node did not start")
+		return errors.New("the node did not start")
 	}
 }
 
