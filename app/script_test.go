@@ -25,8 +25,8 @@ import (
 )
 
 const (
-	domain   = "example.com"
-	password = "secret"
+	domain = "example.com"
+	secret = "secret"
 )
 
 // people have accounts in every script, and no contacts.
@@ -80,7 +80,7 @@ func playBoth(t *testing.T, script *xmpptest.Script, archive *txtar.Archive, sto
 			err := s.start()
 			if err == nil {
 				err = xmpptest.Play(t.Context(), xmpptest.Config{
-					Domain: domain, Password: password, Door: door, URL: s.url,
+					Domain: domain, Password: secret, Door: door, URL: s.url,
 					Restart: func(context.Context) error { s.stop(); return s.start() },
 				}, script)
 			}
@@ -122,7 +122,7 @@ func TestWrongScripts(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				err = xmpptest.Play(t.Context(), xmpptest.Config{Domain: domain, Password: password, Door: door, URL: s.url, Wait: time.Second}, script)
+				err = xmpptest.Play(t.Context(), xmpptest.Config{Domain: domain, Password: secret, Door: door, URL: s.url, Wait: time.Second}, script)
 				if err == nil || !strings.Contains(err.Error(), tt.want) {
 					t.Fatalf("got %v", err)
 				}
@@ -142,7 +142,7 @@ func filledStore(t *testing.T, contacts string) []byte {
 	}
 	accounts := auth.New(store, auth.Config{Mechanisms: []string{"SCRAM-SHA-256", "PLAIN"}})
 	for _, name := range people {
-		if err := accounts.Create(t.Context(), auth.Account{JID: jid.MustParse(name + "@" + domain)}, password); err != nil {
+		if err := accounts.Create(t.Context(), auth.Account{JID: jid.MustParse(name + "@" + domain)}, secret); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -165,8 +165,8 @@ func filledStore(t *testing.T, contacts string) []byte {
 	return data
 }
 
-// server is a node that can be stopped and started again.
-type server struct {
+// stage is a node that can be stopped and started again.
+type stage struct {
 	t      *testing.T
 	cfg    configs.Config
 	log    *slog.Logger
@@ -177,7 +177,7 @@ type server struct {
 	addr net.Addr
 }
 
-func newServer(t *testing.T, archive *txtar.Archive, store []byte) *server {
+func newServer(t *testing.T, archive *txtar.Archive, store []byte) *stage {
 	t.Helper()
 	var yaml []byte
 	for _, f := range archive.Files {
@@ -201,10 +201,10 @@ func newServer(t *testing.T, archive *txtar.Archive, store []byte) *server {
 	if err := os.WriteFile(cfg.StorePath(), store, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return &server{t: t, cfg: cfg, log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	return &stage{t: t, cfg: cfg, log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))}
 }
 
-func (s *server) start() error {
+func (s *stage) start() error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
 	s.cancel = cancel
 	ready := make(chan net.Addr, 1)
@@ -227,12 +227,12 @@ func (s *server) start() error {
 	}
 }
 
-func (s *server) stop() {
+func (s *stage) stop() {
 	s.cancel()
 	s.done.Wait()
 }
 
-func (s *server) url(door xmpptest.Door, _ string) string {
+func (s *stage) url(door xmpptest.Door, _ string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if door == xmpptest.WebSocket {

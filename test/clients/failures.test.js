@@ -20,7 +20,7 @@ after(async () => {
 describe('refusals', () => {
   let server;
   before(async () => {
-    server = await startServer({ accounts: 20 });
+    server = await startServer({ accounts: 20, config: { auth: { mechanisms: ['SCRAM-SHA-512', 'SCRAM-SHA-256', 'SCRAM-SHA-1', 'PLAIN'] } } });
   });
   after(() => server?.close());
 
