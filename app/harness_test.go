@@ -177,26 +177,6 @@ func (s *server) login(user string) *client {
 	return c
 }
 
-// receive polls until everything is in what came, and returns it.
-func (c *client) receive(parts ...string) string {
-	c.s.t.Helper()
-	var all strings.Builder
-	for range 50 {
-		all.WriteString(c.send(""))
-		missing := 0
-		for _, p := range parts {
-			if !strings.Contains(all.String(), p) {
-				missing++
-			}
-		}
-		if missing == 0 {
-			break
-		}
-	}
-	want(c.s.t, "received", all.String(), parts...)
-	return all.String()
-}
-
 func message(to, id string) string {
 	return fmt.Sprintf("<message xmlns='jabber:client' to='%s@localhost' type='chat' id='%s'><body>%s</body></message>", to, id, id)
 }
