@@ -79,11 +79,11 @@ type Handler struct {
 	stopping atomic.Bool
 	table    table
 	jobs     chan *conn // to a worker that waits
+	crew     crew       // the reaper, while it runs, and those who work for a session
 
 	mu     sync.Mutex // guards what follows
 	dead   []burial
 	reaper bool
-	idle   sync.WaitGroup // the reaper, while it runs, and the workers that work
 	graves graves
 }
 
@@ -154,13 +154,8 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 	for _, c := range h.table.all() {
 		c.finish(ending{condition: "system-shutdown", reason: "the node is shutting down"})
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		h.idle.Wait()
-	}()
 	select {
-	case <-done:
+	case <-h.crew.idle():
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -178,7 +173,7 @@ func (h *Handler) bury(c *conn, lost []session.Frame) {
 	h.dead = append(h.dead, burial{c, lost})
 	if !h.reaper {
 		h.reaper = true
-		h.idle.Add(1)
+		h.crew.join()
 		go h.reap()
 	}
 }
@@ -189,7 +184,7 @@ const workerIdle = 5 * time.Second
 // hire has a worker process what a session received: one that waits, or a new
 // one. There are as many as sessions being processed at the same moment.
 func (h *Handler) hire(c *conn) {
-	h.idle.Add(1)
+	h.crew.join()
 	select {
 	case h.jobs <- c:
 	default:
@@ -202,7 +197,7 @@ func (h *Handler) worker(c *conn) {
 	defer timer.Stop()
 	for {
 		c.work()
-		h.idle.Done()
+		h.crew.leave()
 		timer.Reset(workerIdle)
 		select {
 		case c = <-h.jobs:
@@ -214,7 +209,7 @@ func (h *Handler) worker(c *conn) {
 
 // reap runs while there are sessions that ended and nobody was told of.
 func (h *Handler) reap() {
-	defer h.idle.Done()
+	defer h.crew.leave()
 	for {
 		h.mu.Lock()
 		if len(h.dead) == 0 {
