@@ -1,6 +1,7 @@
 package bosh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -13,56 +14,19 @@ import (
 	"github.com/deskline/deskline/xmpp/stream"
 )
 
-// waiter is an HTTP request that waits for its response. The channel has room
-// for it, so that whoever answers never blocks.
-type waiter struct {
-	rid    uint64
-	ch     chan response
-	peer   string // the connection, to see it used again
-	cut    bool   // the client has gone; nobody reads ch
-	came   time.Time
-	twin   *waiter // an earlier copy of the request, answered alike
-	parked *stanza.Node
-
-	arrived time.Time // of the oldest stanza in the response; set before ch is written
-}
-
-// reply answers the request and its twin.
-func (w *waiter) reply(r response) {
-	for ; w != nil; w = w.twin {
-		w.ch <- r
-	}
-}
-
-// gone reports whether nobody waits for the response any more.
-func (w *waiter) gone() bool { return w.cut && (w.twin == nil || w.twin.cut) }
-
-// succeed takes the place of an earlier copy of the same request. A client that
-// lost its connection sends another one, and the old one is told so at once
-// (XEP-0124 §14.3). What comes twice at the same moment was doubled on its way:
-// nobody knows which response will be passed on, so both get it.
-func (w *waiter) succeed(old *waiter) {
-	w.parked = old.parked
-	if w.came.Sub(old.came) >= doubled {
-		old.reply(recoverable)
-		return
-	}
-	w.twin = old
-	if old.twin != nil {
-		old.twin.reply(recoverable)
-		old.twin = nil
-	}
-}
-
-// doubled is how far apart the copies of a request may come that a network and
-// not the client has made: no client finds a connection broken and sends again
-// that fast.
-const doubled = 100 * time.Millisecond
-
-// response is what a request gets.
+// response is what a request of the session gets.
 type response struct {
 	body   []byte
 	status int
+}
+
+// of adds what the session's client wants to all responses; c may be nil.
+func (r response) of(c *conn) Response {
+	out := Response{Body: r.body, ContentType: defaultContent, Status: r.status}
+	if c != nil && c.content != "" {
+		out.ContentType = c.content
+	}
+	return out
 }
 
 // conn is the session.Conn of one BOSH session.
@@ -77,6 +41,7 @@ type conn struct {
 	mu       sync.Mutex // guards all below; never held over calls into the session
 	win      *Window
 	waiters  []*waiter       // unanswered requests whose client is there or was
+	settled  *waiter         // the first of those that unlock answers
 	queue    []session.Frame // for the client
 	bytes    int             // of queue
 	load     session.Load    // of queue, as far as it is bounded
@@ -99,7 +64,7 @@ func (c *conn) Write(frames ...session.Frame) error {
 	more := session.LoadOf(frames)
 	n := more.Bytes
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	if c.ended {
 		return session.ErrEnded
 	}
@@ -252,7 +217,7 @@ func (c *conn) finish(e ending) {
 	}
 	c.empty()
 	c.waiters = nil
-	c.mu.Unlock()
+	c.unlock()
 	c.h.bury(c, lost)
 }
 
@@ -265,30 +230,34 @@ func (c *conn) statusOf(e ending) int {
 
 func (c *conn) legacyOr(e ending) response { return response{e.body(), c.statusOf(e)} }
 
-// take handles one request of the session and returns its response.
-func (c *conn) take(ctx context.Context, a Arrival, n *stanza.Node, in *Request) (response, bool) {
+// take handles one request of the session. It returns the request if it is not
+// answered yet.
+func (c *conn) take(a Arrival, n *stanza.Node, in *Request, to Waiter) *waiter {
 	now := time.Now()
-	w := &waiter{rid: a.RID, ch: make(chan response, 1), peer: in.Peer, came: now, parked: n}
 	c.mu.Lock()
 	if c.ended {
 		e := c.end
 		c.mu.Unlock()
-		return c.legacyOr(e), true
+		to.Respond(c.legacyOr(e).of(c))
+		return nil
 	}
 	if in.Peer != "" && in.Peer == c.lastPeer && a.RID > c.lastRID {
 		c.win.Got(c.lastRID)
 	}
+	w := &waiter{conn: c, to: to, rid: a.RID, peer: in.Peer, came: now, parked: n}
 	v := c.win.Accept(a, now)
 	switch v.Outcome {
 	case Replay:
 		c.idleFrom(now)
 		c.mu.Unlock()
-		return response{v.Response, 200}, true
+		to.Respond(response{v.Response, 200}.of(c))
+		return nil
 	case Refuse:
 		c.mu.Unlock()
 		e := ending{condition: v.Condition, reason: v.Reason}
 		c.finish(e)
-		return c.legacyOr(e), true
+		to.Respond(c.legacyOr(e).of(c))
+		return nil
 	case Again:
 		if old := c.waiter(a.RID); old != nil {
 			w.succeed(old)
@@ -296,24 +265,18 @@ func (c *conn) take(ctx context.Context, a Arrival, n *stanza.Node, in *Request)
 		}
 	}
 	c.waiters = append(c.waiters, w)
-	slices.SortFunc(c.waiters, func(x, y *waiter) int {
-		if x.rid < y.rid {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(c.waiters, func(x, y *waiter) int { return cmp.Compare(x.rid, y.rid) })
 	c.paused = 0
 	c.mind(now)
 	if !c.busy {
 		c.step(now)
 	}
-	wait := c.win.p.Wait
-	c.mu.Unlock()
-	r, ok := c.await(ctx, w, wait)
-	if note := c.h.cfg.Load().Delivered; note != nil && ok && !w.arrived.IsZero() {
-		note(time.Since(w.arrived))
+	defer c.unlock()
+	if w.done {
+		return nil
 	}
-	return r, ok
+	w.wait(c.win.p.Wait)
+	return w
 }
 
 // recoverable answers a request that the client has sent again (XEP-0124
@@ -329,8 +292,8 @@ func (c *conn) idleFrom(now time.Time) {
 
 // step lets the requests whose turn it is and that carry nothing be held or
 // answered, and leaves the rest to a worker. It is called with the lock held
-// while nobody is at work. The goroutine of an HTTP request never does what
-// goes deep: it would keep the grown stack for as long as it is held.
+// while nobody is at work, by whoever reads requests: that must not wait for
+// what a session does.
 func (c *conn) step(now time.Time) {
 	for {
 		a, ok := c.win.Turn()
@@ -354,7 +317,7 @@ func (c *conn) step(now time.Time) {
 // left to it. It lets go of the lock while the session works.
 func (c *conn) work() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	for !c.ended {
 		a, ok := c.win.Turn()
 		if !ok {
@@ -368,7 +331,7 @@ func (c *conn) work() {
 		if w := c.waiter(a.RID); w != nil {
 			n, w.parked = w.parked, nil
 		}
-		c.mu.Unlock()
+		c.unlock()
 		// The client may hang up; what it sent is done all the same.
 		e, over := c.process(context.Background(), n)
 		c.mu.Lock()
@@ -389,7 +352,7 @@ func (c *conn) work() {
 }
 
 func (c *conn) endLocked(e ending) {
-	c.mu.Unlock()
+	c.unlock()
 	c.finish(e)
 	c.mu.Lock()
 }
@@ -466,57 +429,6 @@ func endingFor(err error) ending {
 		return endingOf(e)
 	}
 	return ending{condition: "internal-server-error", reason: "internal error"}
-}
-
-// await waits for the response to w, at most as long as was agreed. False means
-// that the client has gone.
-func (c *conn) await(ctx context.Context, w *waiter, wait time.Duration) (response, bool) {
-	select {
-	case r := <-w.ch:
-		return r, true
-	default:
-	}
-	c.h.held.Add(1)
-	defer c.h.held.Add(-1)
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	for {
-		select {
-		case r := <-w.ch:
-			return r, true
-		case <-timer.C:
-			c.expire(w)
-			// Requests before it may still be at work; it is answered after.
-			timer.Reset(time.Second)
-		case <-ctx.Done():
-			c.mu.Lock()
-			w.cut = true
-			c.mind(time.Now())
-			c.mu.Unlock()
-			select {
-			case r := <-w.ch:
-				return r, true
-			default:
-				return response{}, false
-			}
-		}
-	}
-}
-
-// expire answers a request that was held long enough.
-func (c *conn) expire(w *waiter) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ended {
-		return
-	}
-	held := c.waiter(w.rid)
-	if held == nil || held != w && held.twin != w {
-		return
-	}
-	if rid, ok := c.win.Oldest(); ok && rid == w.rid {
-		c.answer(held, time.Now())
-	}
 }
 
 // overdue says why the session is to be given up, if it is. Only one that is

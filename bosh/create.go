@@ -21,46 +21,77 @@ type Request struct {
 	UserAgent string
 }
 
-// Serve answers one request; it may hold it. False means that ctx ended and
-// nobody waits for a response. Whatever carries HTTP needs no more than this.
-func (h *Handler) Serve(ctx context.Context, in *Request) (body []byte, contentType string, status int, ok bool) {
+// Handle takes a request. The response comes by to, now or later; as long as it
+// has not come the request can be taken back by what is returned, which is nil
+// if there is no use in that. Handle waits for nothing.
+func (h *Handler) Handle(in *Request, to Waiter) Held {
 	n, err := stanza.ParseBody(in.Body, h.cfg.Load().Limits)
 	if err != nil || n.Name != (stanza.Name{Space: NS, Local: "body"}) {
-		return h.malformed(in, err)
+		to.Respond(malformed(err).of(nil))
+		return nil
 	}
 	sid := n.Attr("sid")
 	a, good := arrivalOf(n)
 	if !good {
-		return h.bad("rid")
+		to.Respond(bad("rid").of(nil))
+		return nil
 	}
 	if sid == "" {
-		r, contentType := h.create(ctx, a, n, in)
-		return r.body, contentType, r.status, true
+		// Opening a session may take its time.
+		h.crew.join()
+		go func(in Request) {
+			defer h.crew.leave()
+			to.Respond(h.create(context.Background(), a, n, &in))
+		}(*in)
+		return nil
 	}
 	c, found := h.find(sid)
 	if !found {
-		r := h.gone(routerSID(sid))
-		return r.body, "", r.status, true
+		to.Respond(h.gone(routerSID(sid)).of(nil))
+		return nil
 	}
-	r, ok := c.take(ctx, a, n, in)
-	return r.body, c.content, r.status, ok
+	if w := c.take(a, n, in, to); w != nil {
+		return w
+	}
+	return nil
 }
 
-func (h *Handler) bad(reason string) ([]byte, string, int, bool) {
-	return ending{condition: "bad-request", reason: reason}.body(), "", 200, true
+// Serve is Handle for an engine that has a goroutine for each request. False
+// means that ctx ended and nobody waits for a response.
+func (h *Handler) Serve(ctx context.Context, in *Request) (r Response, ok bool) {
+	to := make(channel, 1)
+	held := h.Handle(in, to)
+	select {
+	case r = <-to:
+		return r, true
+	case <-ctx.Done():
+		if held != nil {
+			held.Gone()
+		}
+		return Response{}, false
+	}
+}
+
+// channel is a Waiter with room for the response.
+type channel chan Response
+
+func (ch channel) Respond(r Response) { ch <- r }
+
+func bad(reason string) response {
+	return response{ending{condition: "bad-request", reason: reason}.body(), 200}
 }
 
 // malformed answers what cannot be read. The session it may have been meant for
 // stays: anybody can send rubbish, and HTML comes from proxies.
-func (h *Handler) malformed(_ *Request, err error) ([]byte, string, int, bool) {
+func malformed(err error) response {
 	var syntax *stanza.SyntaxError
 	if errors.As(err, &syntax) {
 		if syntax.Condition == stream.PolicyViolation {
-			return ending{condition: "policy-violation", reason: syntax.Reason}.body(), "", 200, true
+			return response{ending{condition: "policy-violation", reason: syntax.Reason}.body(), 200}
 		}
-		return h.bad(syntax.Reason)
+		return bad(syntax.Reason)
 	}
-	return h.bad("not a body element of " + NS)
+	return bad("not a body element of " + NS)
 }
 
 // arrivalOf reads what the window needs to know.
@@ -84,15 +115,15 @@ func arrivalOf(n *stanza.Node) (Arrival, bool) {
 }
 
 // create starts a session (XEP-0124 §7).
-func (h *Handler) create(ctx context.Context, a Arrival, n *stanza.Node, in *Request) (response, string) {
+func (h *Handler) create(ctx context.Context, a Arrival, n *stanza.Node, in *Request) Response {
 	ver, hasVer := parseVersion(n.Attr("ver"))
 	legacy := !hasVer || ver.less(version{1, 6})
-	refuse := func(e ending) (response, string) {
+	refuse := func(e ending) Response {
 		status := 200
 		if legacy {
 			status = e.status()
 		}
-		return response{e.body(), status}, ""
+		return response{e.body(), status}.of(nil)
 	}
 	if h.stopping.Load() {
 		return refuse(ending{condition: "system-shutdown", reason: "the node is shutting down"})
@@ -116,7 +147,7 @@ func (h *Handler) create(ctx context.Context, a Arrival, n *stanza.Node, in *Req
 	}
 	c.sess = sess
 	h.table.add(sess.SID(), c)
-	return c.created(ctx, n, hasVer, in), c.content
+	return c.created(ctx, n, hasVer, in).of(c)
 }
 
 // refusalOf maps what a session manager says to XEP-0124 §17.2.
@@ -142,7 +173,7 @@ func (c *conn) created(ctx context.Context, n *stanza.Node, hasVer bool, in *Req
 	c.mu.Lock()
 	c.busy = false
 	if c.ended {
-		defer c.mu.Unlock()
+		defer c.unlock()
 		return c.legacyOr(c.end)
 	}
 	if over {
@@ -150,7 +181,7 @@ func (c *conn) created(ctx context.Context, n *stanza.Node, hasVer bool, in *Req
 		c.finish(e)
 		return c.legacyOr(e)
 	}
-	defer c.mu.Unlock()
+	defer c.unlock()
 	now := time.Now()
 	out := c.appendCreation([]byte(bodyStart), n, hasVer)
 	out = append(append(out, '>'), c.sess.Features()...)

@@ -68,6 +68,9 @@ type bench struct {
 	sess chan *fake
 }
 
+// serve is the HTTP engine under the door.
+var serve = func(_ *testing.T, h *bosh.Handler) *httptest.Server { return httptest.NewServer(h) }
+
 func newBench(t *testing.T, cfg bosh.Config) *bench {
 	b := &bench{t: t, sess: make(chan *fake, 10)}
 	cfg.Open = func(_ context.Context, c session.Conn, o session.Opening) (bosh.Session, error) {
@@ -84,7 +87,7 @@ func newBench(t *testing.T, cfg bosh.Config) *bench {
 		return o, o == "https://desk.example.com"
 	}
 	b.h = bosh.New(cfg)
-	b.srv = httptest.NewServer(b.h)
+	b.srv = serve(t, b.h)
 	t.Cleanup(func() {
 		if err := b.h.Shutdown(context.Background()); err != nil {
 			t.Error(err)

@@ -79,24 +79,26 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request) {
 	if cfg.Peer != nil {
 		in.Remote, in.Secure = cfg.Peer(r)
 	}
-	body, content, status, ok := h.Serve(r.Context(), &in)
+	out, ok := h.Serve(r.Context(), &in)
 	if !ok {
 		// Nobody waits; the engine must not send an empty 200 in our name.
 		panic(http.ErrAbortHandler)
 	}
 	header := w.Header()
 	header["Content-Type"] = xmlContent
-	if content != "" {
-		header.Set("Content-Type", content)
+	if out.ContentType != defaultContent {
+		header.Set("Content-Type", out.ContentType)
 	}
 	header["Cache-Control"] = noStore
 	header["X-Accel-Buffering"] = unbuffered
-	if cfg.Compress > 0 && len(body) >= cfg.Compress {
-		body = compress(header, r.Header.Get("Accept-Encoding"), body)
+	body, encoding := h.pack(r.Header.Get("Accept-Encoding"), out.Body)
+	if encoding != "" {
+		header.Set("Content-Encoding", encoding)
+		header.Add("Vary", "Accept-Encoding")
 	}
 	header["Content-Length"] = []string{strconv.Itoa(len(body))}
-	if status != http.StatusOK {
-		w.WriteHeader(status)
+	if out.Status != http.StatusOK {
+		w.WriteHeader(out.Status)
 	}
 	_, _ = w.Write(body) // the client may be gone; the response is kept for a repeat
 }
@@ -158,27 +160,27 @@ func readBody(r io.Reader, n int) ([]byte, error) {
 
 var gzips = sync.Pool{New: func() any { return gzip.NewWriter(io.Discard) }}
 
-// compress encodes a body if the client takes it and it gets smaller.
-func compress(header http.Header, accept string, body []byte) []byte {
-	var out bytes.Buffer
+// pack compresses a body that is large enough if the client takes it.
+func (h *Handler) pack(accept string, body []byte) (out []byte, encoding string) {
+	if limit := h.cfg.Load().Compress; limit <= 0 || len(body) < limit {
+		return body, ""
+	}
+	var b bytes.Buffer
 	switch {
 	case accepts(accept, "gzip"):
 		z := gzips.Get().(*gzip.Writer)
 		defer gzips.Put(z)
-		z.Reset(&out)
+		z.Reset(&b)
 		_, _ = z.Write(body)
 		_ = z.Close()
-		header.Set("Content-Encoding", "gzip")
+		return b.Bytes(), "gzip"
 	case accepts(accept, "deflate"):
-		z := zlib.NewWriter(&out)
+		z := zlib.NewWriter(&b)
 		_, _ = z.Write(body)
 		_ = z.Close()
-		header.Set("Content-Encoding", "deflate")
-	default:
-		return body
+		return b.Bytes(), "deflate"
 	}
-	header.Add("Vary", "Accept-Encoding")
-	return out.Bytes()
+	return body, ""
 }
 
 // accepts reads an Accept-Encoding header as far as it matters here.

@@ -68,7 +68,7 @@ func (w *Window) skip(to uint64) {
 // giveUp goes on without a request that is lost.
 func (c *conn) giveUp(now time.Time) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	if !c.ended && !c.busy && c.win.GiveUp(now) {
 		c.step(now)
 	}

@@ -1,0 +1,154 @@
+package bosh
+
+import (
+	"time"
+
+	"github.com/deskline/deskline/xmpp/stanza"
+)
+
+// Waiter gets the response to one request, whatever carries HTTP.
+type Waiter interface {
+	// Respond is called once, from any goroutine and with no lock held. It must
+	// not wait for the client.
+	Respond(r Response)
+}
+
+// Response is what a request gets.
+type Response struct {
+	Body        []byte
+	ContentType string
+	Status      int
+}
+
+// Held is a request that waits for its response.
+type Held interface {
+	// Gone says that the client has gone and nobody waits any more.
+	Gone()
+}
+
+// waiter is a request of a session that is not answered yet. The lock of its
+// conn guards it.
+type waiter struct {
+	conn   *conn
+	to     Waiter
+	rid    uint64
+	peer   string // the connection, to see it used again
+	cut    bool   // the client has gone
+	done   bool   // answered
+	held   bool   // counted as such
+	came   time.Time
+	timer  *time.Timer // ends the wait
+	twin   *waiter     // an earlier copy of the request, answered alike
+	parked *stanza.Node
+	answer response // when done
+	next   *waiter  // answered with it
+
+	arrived time.Time // of the oldest stanza in the response
+}
+
+// reply answers the request and its twin as soon as the lock is let go of.
+func (w *waiter) reply(r response) {
+	for ; w != nil; w = w.twin {
+		if w.done {
+			continue
+		}
+		w.done, w.answer = true, r
+		w.rest()
+		if w.cut {
+			continue
+		}
+		last := &w.conn.settled
+		for *last != nil {
+			last = &(*last).next
+		}
+		*last = w
+	}
+}
+
+// unlock lets go of the lock, and then writes the responses that were settled
+// under it.
+func (c *conn) unlock() {
+	w := c.settled
+	c.settled = nil
+	c.mu.Unlock()
+	for w != nil {
+		next := w.next
+		w.next = nil
+		w.to.Respond(w.answer.of(c))
+		if note := c.h.cfg.Load().Delivered; note != nil && !w.arrived.IsZero() {
+			note(time.Since(w.arrived))
+		}
+		w = next
+	}
+}
+
+// wait lets the request be held for as long as was agreed.
+func (w *waiter) wait(d time.Duration) {
+	w.held = true
+	w.conn.h.held.Add(1)
+	w.timer = time.AfterFunc(d, w.expire)
+}
+
+// rest ends the wait.
+func (w *waiter) rest() {
+	if w.held {
+		w.held = false
+		w.conn.h.held.Add(-1)
+		w.timer.Stop()
+	}
+}
+
+// Gone implements Held.
+func (w *waiter) Gone() {
+	c := w.conn
+	c.mu.Lock()
+	defer c.unlock()
+	w.cut = true
+	w.rest()
+	c.mind(time.Now())
+}
+
+// expire answers a request that was held long enough.
+func (w *waiter) expire() {
+	c := w.conn
+	c.mu.Lock()
+	defer c.unlock()
+	if w.done || w.cut || c.ended {
+		return
+	}
+	held := c.waiter(w.rid)
+	if held == w || held != nil && held.twin == w {
+		if rid, ok := c.win.Oldest(); ok && rid == w.rid {
+			c.answer(held, time.Now())
+		}
+	}
+	if !w.done {
+		// Requests before it may still be at work; it is answered after.
+		w.timer.Reset(time.Second)
+	}
+}
+
+// gone reports whether nobody waits for the response any more.
+func (w *waiter) gone() bool { return w.cut && (w.twin == nil || w.twin.cut) }
+
+// succeed takes the place of an earlier copy of the same request. A client that
+// lost its connection sends another one, and the old one is told so at once
+// (XEP-0124 §14.3). What comes twice at the same moment was doubled on its way:
+// nobody knows which response will be passed on, so both get it.
+func (w *waiter) succeed(old *waiter) {
+	w.parked = old.parked
+	if w.came.Sub(old.came) >= doubled {
+		old.reply(recoverable)
+		return
+	}
+	w.twin = old
+	if old.twin != nil {
+		old.twin.reply(recoverable)
+		old.twin = nil
+	}
+}
+
+// doubled is how far apart the copies of a request may come that a network and
+// not the client has made: no client finds a connection broken and sends again
+// that fast.
+const doubled = 100 * time.Millisecond
