@@ -191,7 +191,7 @@ func (n *node) buildDoors(context.Context) error {
 	n.edge, err = web.New(web.Config{
 		Policy: webPolicy(n.cfg), TLS: n.certs.TLSConfig(n.minTLS()), ReadHeaderTimeout: h.ReadHeaderTimeout, ReadTimeout: h.ReadTimeout,
 		WriteTimeout: h.WriteTimeout, IdleTimeout: h.IdleTimeout, MaxHeader: int(h.MaxHeader), MaxConnections: h.MaxConnections,
-		Site: site, Log: n.log,
+		Std: h.Engine == "std", Site: site, Log: n.log,
 	})
 	if err != nil {
 		return err
@@ -203,7 +203,7 @@ func (n *node) buildDoors(context.Context) error {
 	})
 	if n.cfg.BOSH.Enabled {
 		for _, path := range n.cfg.BOSH.Paths {
-			n.edge.Handle(path, n.bosh)
+			n.edge.HandlePoll(path, n.bosh)
 		}
 	}
 	if n.cfg.WebSocket.Enabled {

@@ -45,6 +45,7 @@ type Log struct {
 // HTTP is the listener for HTTP and HTTPS on one port.
 type HTTP struct {
 	Listen            string         `key:"listen"`
+	Engine            string         `key:"engine" one:"auto std"`                       // for requests that are held; std = net/http
 	PublicURL         string         `key:"public_url" live:"yes"`                       // "" = as the client asked
 	Plain             string         `key:"plain" one:"loopback trusted any" live:"yes"` // who is answered without TLS
 	TrustedProxies    []netip.Prefix `key:"trusted_proxies" live:"yes"`                  // whose X-Forwarded-… is believed
@@ -141,7 +142,7 @@ func Default() Config {
 		DataDir: "data",
 		Log:     Log{Level: "info", Format: "text"},
 		HTTP: HTTP{
-			Listen: ":5280", Plain: "loopback",
+			Listen: ":5280", Engine: "auto", Plain: "loopback",
 			ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
 			WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
 			MaxHeader: 16 * KiB, MaxConnections: 65536,

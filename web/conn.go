@@ -55,12 +55,20 @@ type conn struct {
 	remote  netip.AddrPort
 	tls     atomic.Pointer[tls.Conn] // set once by Read; nil = plain or silent so far
 	sniffed bool                     // owned by the reader
+	head    []byte                   // read before by another engine; owned by the reader
 	closed  atomic.Bool
 	body    body
 }
 
 // Read is never called by two goroutines at a time; net/http sees to that.
 func (c *conn) Read(p []byte) (int, error) {
+	if len(c.head) > 0 {
+		n := copy(p, c.head)
+		if c.head = c.head[n:]; len(c.head) == 0 {
+			c.head = nil
+		}
+		return n, nil
+	}
 	if t := c.tls.Load(); t != nil {
 		return t.Read(p)
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // start serves an edge on a free loopback port until the test ends.
-func start(t testing.TB, change func(*web.Config), routes map[string]http.HandlerFunc) (e *web.Edge, addr string) {
+func start(t testing.TB, change func(*web.Config), routes map[string]http.HandlerFunc, before ...func(*web.Edge)) (e *web.Edge, addr string) {
 	t.Helper()
 	certPEM, keyPEM, err := certs.SelfSigned([]string{"localhost", "127.0.0.1"}, time.Now())
 	if err != nil {
@@ -31,6 +31,7 @@ func start(t testing.TB, change func(*web.Config), routes map[string]http.Handle
 		Site: site(), Log: quiet(), TLS: &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1"}},
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: 10 * time.Second,
 	}
+	cfg.Std = std
 	if change != nil {
 		change(&cfg)
 	}
@@ -39,6 +40,9 @@ func start(t testing.TB, change func(*web.Config), routes map[string]http.Handle
 	}
 	for path, h := range routes {
 		e.Handle(path, h)
+	}
+	for _, f := range before {
+		f(e)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -77,12 +81,14 @@ func dial(t *testing.T, addr string) net.Conn {
 }
 
 func TestBothOnOnePort(t *testing.T) {
-	var e *web.Edge
-	e, addr := start(t, nil, map[string]http.HandlerFunc{"/echo": func(w http.ResponseWriter, r *http.Request) {
-		remote, secure := e.Peer(r)
-		body, err := io.ReadAll(r.Body)
-		_, _ = fmt.Fprintf(w, "%s %v %s %v", remote.Addr(), secure, body, err)
-	}})
+	echo := func(e *web.Edge) {
+		e.Handle("/echo", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			remote, secure := e.Peer(r)
+			body, err := io.ReadAll(r.Body)
+			_, _ = fmt.Fprintf(w, "%s %v %s %v", remote.Addr(), secure, body, err)
+		}))
+	}
+	e, addr := start(t, nil, nil, echo)
 	// A silent client must not hold up the others.
 	dial(t, addr)
 	c := client(t)

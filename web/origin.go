@@ -58,15 +58,18 @@ func withoutDefaultPort(scheme, host string) string {
 // returns "" and true. Else origin is the value for Access-Control-Allow-Origin;
 // if it is not "*", the response varies with the header Origin.
 func (e *Edge) AllowOrigin(r *http.Request) (origin string, ok bool) {
-	given := r.Header.Get("Origin")
+	return e.policy.Load().allowOrigin(r.Header.Get("Origin"), r.Host)
+}
+
+// allowOrigin decides about a page that asked host.
+func (p *policy) allowOrigin(given, asked string) (origin string, ok bool) {
 	if given == "" {
 		return "", true
 	}
-	pol := e.policy.Load()
-	if pol.origins.any {
+	if p.origins.any {
 		return "*", true
 	}
-	if pol.origins.exact[given] {
+	if p.origins.exact[given] {
 		return given, true
 	}
 	u, err := url.Parse(strings.ToLower(given))
@@ -75,10 +78,10 @@ func (e *Edge) AllowOrigin(r *http.Request) (origin string, ok bool) {
 	}
 	host := withoutDefaultPort(u.Scheme, u.Host)
 	switch {
-	case pol.origins.exact[u.Scheme+"://"+host],
-		pol.origins.matches(u.Scheme, host),
+	case p.origins.exact[u.Scheme+"://"+host],
+		p.origins.matches(u.Scheme, host),
 		isLoopback(u.Hostname()),
-		pol.isOwn(u.Scheme, host, r):
+		p.isOwn(u.Scheme, host, asked):
 		return given, true
 	}
 	return "", false
@@ -94,11 +97,11 @@ func (o *origins) matches(scheme, host string) bool {
 }
 
 // isOwn compares the host only: a proxy may have taken the TLS away.
-func (p *policy) isOwn(scheme, host string, r *http.Request) bool {
+func (p *policy) isOwn(scheme, host, asked string) bool {
 	same := func(own string) bool {
 		return own != "" && host == withoutDefaultPort(scheme, strings.ToLower(own))
 	}
-	return same(r.Host) || same(p.ownHost)
+	return same(asked) || same(p.ownHost)
 }
 
 // isLoopback is about names as browsers resolve them (RFC 6761 §6.3).

@@ -76,35 +76,51 @@ type peer struct {
 // forwarding are the headers that show a proxy in between.
 var forwarding = [...]string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "X-Real-Ip", "Via"}
 
-func forwarded(r *http.Request) bool {
+// message is what the policy looks at in a request, whichever engine has read
+// it.
+type message interface {
+	Host() string
+	Values(name string) []string // of a header field, its name as in forwarding
+}
+
+// httpMessage is a request that net/http has read.
+type httpMessage struct{ r *http.Request }
+
+func (m httpMessage) Host() string                { return m.r.Host }
+func (m httpMessage) Values(name string) []string { return m.r.Header[name] }
+
+func forwarded(m message) bool {
 	for _, name := range forwarding {
-		if len(r.Header[name]) > 0 {
+		if len(m.Values(name)) > 0 {
 			return true
 		}
 	}
 	return false
 }
 
-// peer finds out who sent r; c is nil if another server than Edge read it.
-func (p *policy) peer(r *http.Request, c *conn) peer {
-	var out peer
+// peerOf finds out who sent r; c is nil if another server than Edge read it.
+func (p *policy) peerOf(r *http.Request, c *conn) peer {
 	if c != nil {
-		out.remote, out.https = c.remote, c.isTLS()
-	} else {
-		remote, _ := netip.ParseAddrPort(r.RemoteAddr) // unknown is neither trusted nor loopback
-		out.remote, out.https = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port()), r.TLS != nil
+		return p.peer(httpMessage{r}, c.remote, c.isTLS())
 	}
-	direct := !forwarded(r)
+	remote, _ := netip.ParseAddrPort(r.RemoteAddr) // unknown is neither trusted nor loopback
+	return p.peer(httpMessage{r}, netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port()), r.TLS != nil)
+}
+
+// peer finds out who sent m, over a connection from remote.
+func (p *policy) peer(m message, remote netip.AddrPort, https bool) peer {
+	out := peer{remote: remote, https: https}
+	direct := !forwarded(m)
 	out.trusted = p.trusts(out.remote.Addr())
 	if out.trusted && !direct {
 		// What the client sent to its proxy is the client's own connection.
-		switch proto := last(r.Header["X-Forwarded-Proto"]); strings.ToLower(proto) {
+		switch proto := last(m.Values("X-Forwarded-Proto")); strings.ToLower(proto) {
 		case "https", "wss":
 			out.https = true
 		default:
 			out.https = false
 		}
-		if client, ok := p.client(r.Header["X-Forwarded-For"]); ok {
+		if client, ok := p.client(m.Values("X-Forwarded-For")); ok {
 			out.remote = client
 		}
 		out.secure = out.https
@@ -169,7 +185,7 @@ func last(values []string) string {
 // trusted is not taken for a client on this machine.
 func (e *Edge) Peer(r *http.Request) (remote netip.AddrPort, secure bool) {
 	c, _ := r.Context().Value(connKey{}).(*conn)
-	p := e.policy.Load().peer(r, c)
+	p := e.policy.Load().peerOf(r, c)
 	return p.remote, p.secure
 }
 
@@ -181,7 +197,7 @@ func (e *Edge) base(r *http.Request) string {
 		return pol.PublicURL
 	}
 	c, _ := r.Context().Value(connKey{}).(*conn)
-	p := pol.peer(r, c)
+	p := pol.peerOf(r, c)
 	scheme := "http"
 	if p.https {
 		scheme = "https"

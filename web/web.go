@@ -3,14 +3,16 @@
 // which origins may call, and the few pages every node has.
 //
 //	edge, err := web.New(web.Config{TLS: keeper.TLSConfig(0), Site: site, Log: log})
-//	edge.Handle("/http-bind", door)
+//	edge.HandlePoll("/http-bind", door)
 //	err = edge.Serve(listener)
 //
 // The doors behind it know nothing of it: they get [Edge.Peer] and
 // [Edge.AllowOrigin] as functions.
 //
-// It is tuned for very many connections that wait: beside what net/http needs,
-// a connection costs one small struct, and no goroutine or buffer of its own.
+// Two engines read requests under the same rules. Package longpoll has all
+// connections first and keeps those whose requests are plain and for a door that
+// holds them ([Edge.HandlePoll]): very many that wait cost little. It hands over
+// all others to net/http.
 package web
 
 import (
@@ -22,8 +24,11 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/deskline/deskline/internal/longpoll"
 )
 
 // Config is what an [Edge] needs. A duration or number of 0 means no limit.
@@ -36,6 +41,7 @@ type Config struct {
 	IdleTimeout       time.Duration // between two requests
 	MaxHeader         int           // bytes; 0 = 1 MiB
 	MaxConnections    int           // further ones are closed at once
+	Std               bool          // net/http alone, without the engine for long polling
 	Site              Site
 	Log               *slog.Logger
 }
@@ -47,13 +53,20 @@ type Edge struct {
 	mux    *http.ServeMux
 	server *http.Server
 
+	polls map[string]Poller // by path
+
+	mu      sync.Mutex // guards what follows
+	engine  *longpoll.Engine
+	queue   *longpoll.Queue // what the engine hands over; set before it
+	stopped bool
+
 	open    atomic.Int64
 	refused atomic.Uint64
 }
 
 // New returns an edge that answers discovery, the pages of cfg.Site, and 404.
 func New(cfg Config) (*Edge, error) {
-	e := &Edge{cfg: cfg, mux: http.NewServeMux()}
+	e := &Edge{cfg: cfg, mux: http.NewServeMux(), polls: make(map[string]Poller)}
 	if err := e.SetPolicy(cfg.Policy); err != nil {
 		return nil, err
 	}
@@ -88,7 +101,7 @@ func (e *Edge) Handle(pattern string, h http.Handler) { e.mux.Handle(pattern, h)
 
 // Serve answers connections of l until Shutdown, and closes l.
 func (e *Edge) Serve(l net.Listener) error {
-	err := e.server.Serve(&listener{Listener: l, edge: e})
+	err := e.servePolls(&listener{Listener: l, edge: e})
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -99,7 +112,9 @@ func (e *Edge) Serve(l net.Listener) error {
 // is left when ctx ends. Doors have to let go of what they hold before.
 // Connections taken over by WebSocket are their door's.
 func (e *Edge) Shutdown(ctx context.Context) error {
-	err := e.server.Shutdown(ctx)
+	polls := make(chan error, 1)
+	go func() { polls <- e.stopPolls(ctx) }()
+	err := errors.Join(e.server.Shutdown(ctx), <-polls)
 	if err == nil {
 		return nil
 	}
@@ -117,7 +132,7 @@ func (e *Edge) Refused() uint64 { return e.refused.Load() }
 func (e *Edge) serve(w http.ResponseWriter, r *http.Request) {
 	pol := e.policy.Load()
 	c, _ := r.Context().Value(connKey{}).(*conn)
-	p := pol.peer(r, c)
+	p := pol.peerOf(r, c)
 	if !pol.answers(&p) {
 		e.sendToTLS(w, r, pol, &p)
 		return
