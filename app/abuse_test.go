@@ -51,8 +51,8 @@ func TestDawdlers(t *testing.T) {
 		{name: "a header that never ends", say: post, drip: "X-A: b\r\n"},
 		{name: "half a handshake", say: "\x16\x03\x01\x02\x00\x01\x00\x01\xfc"},
 		{name: "a handshake that never ends", say: "\x16\x03\x01\x40\x00\x01", drip: "\x00"},
-		{name: "half a body", say: post + "Content-Length: 100000\r\n\r\n<body", want: "HTTP/1.1 400 "},
-		{name: "a body that never ends", say: post + "Content-Length: 100000\r\n\r\n<body", drip: " ", want: "HTTP/1.1 400 "},
+		{name: "half a body", say: post + "Content-Length: 100000\r\n\r\n<body", want: "HTTP/1.1 408 "},
+		{name: "a body that never ends", say: post + "Content-Length: 100000\r\n\r\n<body", drip: " ", want: "HTTP/1.1 408 "},
 		{name: "a chunk that never ends", say: post + "Transfer-Encoding: chunked\r\n\r\n10000\r\n<body", drip: " ", want: "HTTP/1.1 400 "},
 		{name: "idle", say: "GET /http-bind HTTP/1.1\r\nHost: localhost\r\n\r\n", want: "HTTP/1.1 200 "},
 	} {
