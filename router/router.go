@@ -29,7 +29,8 @@ type Config struct {
 
 // Router routes stanzas of local senders. Safe for concurrent use.
 type Router struct {
-	cfg Config
+	cfg   Config
+	gates gates
 }
 
 // New makes a Router. Presence, Offline and Accounts, which need a router
@@ -161,6 +162,9 @@ func (r *Router) carryOut(ctx context.Context, v Verdict, st *stanza.Stanza, bar
 
 // keep stores a message for an account that nobody takes it for.
 func (r *Router) keep(ctx context.Context, st *stanza.Stanza, owner jid.JID) error {
+	if ctx.Value(passKey{}) != owner {
+		r.gates.wait(ctx, owner)
+	}
 	err := r.cfg.Offline.Store(ctx, owner, st)
 	if err == nil {
 		return nil

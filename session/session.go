@@ -44,10 +44,12 @@ type Session struct {
 	mech     string
 	failures int
 
-	mu    sync.Mutex // guards what follows
-	phase phase
-	jid   jid.JID // bare once authenticated, full once bound
-	gen   uint64
+	mu     sync.Mutex // guards what follows
+	phase  phase
+	jid    jid.JID // bare once authenticated, full once bound
+	gen    uint64
+	late   []Frame // came after the transport had ended
+	closed bool    // late was rerouted
 }
 
 // SID returns the session's id.
@@ -189,15 +191,19 @@ func (s *Session) reply(st *stanza.Stanza) {
 
 // Deliver implements router.Session.
 func (s *Session) Deliver(st *stanza.Stanza, frame []byte) error {
-	if s.ended.Load() {
-		return ErrEnded
-	}
-	s.m.cfg.Metrics.Sent(st.Kind)
 	f := Frame{Bytes: frame}
 	if worthSaving(st) {
 		f.Stanza = st
 	}
-	return s.send(f)
+	if s.ended.Load() {
+		return s.takeLate(f)
+	}
+	s.m.cfg.Metrics.Sent(st.Kind)
+	err := s.send(f)
+	if errors.Is(err, ErrEnded) || errors.Is(err, ErrBacklog) {
+		return s.takeLate(f) // not before what the transport still has
+	}
+	return err
 }
 
 // worthSaving reports whether st matters after its receiver has gone.
@@ -241,9 +247,20 @@ func (s *Session) Ended(ctx context.Context, reason string, undelivered []Frame)
 	if !was {
 		return
 	}
-	s.m.cfg.Router.Table().Remove(s)
-	b := s.unbind(ctx, full, gen)
-	for _, f := range undelivered {
+	var b router.Binding
+	s.m.cfg.Router.Reroute(ctx, full.Bare(), func(ctx context.Context) {
+		s.m.cfg.Router.Table().Remove(s)
+		b = s.unbind(ctx, full, gen)
+		s.reroute(ctx, full, undelivered)
+		s.reroute(ctx, full, s.closeLate())
+	})
+	if s.m.cfg.Observer != nil {
+		s.m.cfg.Observer.SessionEnded(ctx, b, &s.interest)
+	}
+}
+
+func (s *Session) reroute(ctx context.Context, full jid.JID, frames []Frame) {
+	for _, f := range frames {
 		if f.Stanza == nil {
 			continue
 		}
@@ -251,9 +268,32 @@ func (s *Session) Ended(ctx context.Context, reason string, undelivered []Frame)
 			s.m.cfg.Log.WarnContext(ctx, "undelivered stanza", "jid", full.String(), "err", err)
 		}
 	}
-	if s.m.cfg.Observer != nil {
-		s.m.cfg.Observer.SessionEnded(ctx, b, &s.interest)
+}
+
+// maxLate bounds what is taken for a session between the end of its transport
+// and its own.
+const maxLate = 1000
+
+// takeLate takes a frame for a session whose transport is gone, to be rerouted
+// after what the transport left.
+func (s *Session) takeLate(f Frame) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || len(s.late) >= maxLate {
+		return ErrEnded
 	}
+	if f.Stanza != nil {
+		s.late = append(s.late, f)
+	}
+	return nil
+}
+
+func (s *Session) closeLate() []Frame {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	late := s.late
+	s.late, s.closed = nil, true
+	return late
 }
 
 func (s *Session) release() (full jid.JID, gen uint64, wasBound bool) {
