@@ -3,7 +3,6 @@ package bosh
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -13,21 +12,6 @@ import (
 	"github.com/deskline/deskline/xmpp/stanza"
 	"github.com/deskline/deskline/xmpp/stream"
 )
-
-// response is what a request of the session gets.
-type response struct {
-	body   []byte
-	status int
-}
-
-// of adds what the session's client wants to all responses; c may be nil.
-func (r response) of(c *conn) Response {
-	out := Response{Body: r.body, ContentType: defaultContent, Status: r.status}
-	if c != nil && c.content != "" {
-		out.ContentType = c.content
-	}
-	return out
-}
 
 // conn is the session.Conn of one BOSH session.
 type conn struct {
@@ -44,6 +28,7 @@ type conn struct {
 	settled  *waiter         // the first of those that unlock answers
 	queue    []session.Frame // for the client
 	bytes    int             // of queue
+	kept     int             // bytes of the window that the handler knows of
 	load     session.Load    // of queue, as far as it is bounded
 	busy     bool            // somebody processes requests
 	ended    bool
@@ -68,7 +53,7 @@ func (c *conn) Write(frames ...session.Frame) error {
 	if c.ended {
 		return session.ErrEnded
 	}
-	if cfg := c.h.cfg.Load(); !c.load.Fits(more, cfg.Queue, cfg.QueueBytes) || c.h.queued.Load()+int64(n) > cfg.Memory {
+	if cfg := c.h.cfg.Load(); !c.load.Fits(more, cfg.Queue, cfg.QueueBytes) || c.h.full(n) {
 		return session.ErrBacklog
 	}
 	c.load = c.load.Plus(more)
@@ -104,6 +89,7 @@ func (c *conn) flush(now time.Time) {
 			// Its client went away and came back with the next one; what there
 			// is to say goes there, and a repeat gets an empty response.
 			c.win.Answer(emptyBody, nil, now)
+			c.account()
 			c.drop(rid)
 		default:
 			return
@@ -138,6 +124,7 @@ func (c *conn) mind(now time.Time) {
 func (c *conn) answer(w *waiter, now time.Time) {
 	body, saved := c.encode(w.rid, now)
 	c.win.Answer(body, saved, now)
+	c.account()
 	c.lastPeer, c.lastRID = w.peer, w.rid
 	c.waiters = slices.DeleteFunc(c.waiters, func(o *waiter) bool { return o == w })
 	c.mind(now)
@@ -157,6 +144,9 @@ func (c *conn) encode(rid uint64, now time.Time) ([]byte, []session.Frame) {
 	out = c.win.AppendAttrs(out, rid, now)
 	if len(c.queue) == 0 {
 		return append(out, "/>"...), nil
+	}
+	if c.negotiates() {
+		out = append(out, streamNS...)
 	}
 	out = append(out, '>')
 	var saved []session.Frame
@@ -197,38 +187,23 @@ func (c *conn) finish(e ending) {
 			continue
 		}
 		if told {
-			// XEP-0124 §17.2
-			w.reply(c.legacyOr(ending{condition: "other-request"}))
+			w.reply(e.toOthers(c.legacy))
 			continue
 		}
 		told = true
-		out := e.appendAttrs([]byte(bodyStart))
-		out = append(c.win.AppendAttrs(out, w.rid, now), " xmlns:stream='"+stream.NS+"'>"...)
-		for _, f := range c.queue {
-			out = append(out, f.Bytes...)
-		}
-		c.empty()
-		w.reply(response{append(e.appendPayload(out), bodyEnd...), c.statusOf(e)})
+		r := e.response(c.legacy)
+		r.body = c.last(e, w.rid, now)
+		w.reply(r)
 	}
 	for _, f := range c.queue {
 		if f.Stanza != nil {
 			lost = append(lost, f)
 		}
 	}
-	c.empty()
-	c.waiters = nil
+	c.letGo()
 	c.unlock()
 	c.h.bury(c, lost)
 }
-
-func (c *conn) statusOf(e ending) int {
-	if c.legacy {
-		return e.status()
-	}
-	return 200
-}
-
-func (c *conn) legacyOr(e ending) response { return response{e.body(), c.statusOf(e)} }
 
 // take handles one request of the session. It returns the request if it is not
 // answered yet.
@@ -238,25 +213,33 @@ func (c *conn) take(a Arrival, n *stanza.Node, in *Request, to Waiter) *waiter {
 	if c.ended {
 		e := c.end
 		c.mu.Unlock()
-		to.Respond(c.legacyOr(e).of(c))
+		to.Respond(e.response(c.legacy).of(c.content))
 		return nil
 	}
 	if in.Peer != "" && in.Peer == c.lastPeer && a.RID > c.lastRID {
 		c.win.Got(c.lastRID)
 	}
-	w := &waiter{conn: c, to: to, rid: a.RID, peer: in.Peer, came: now, parked: n}
+	if !a.Empty && a.RID >= c.win.next && c.win.find(a.RID) < 0 && c.h.full(len(in.Body)) {
+		c.mu.Unlock()
+		to.Respond(overloaded.of(c.content))
+		return nil
+	}
+	w := &waiter{conn: c, to: to, rid: a.RID, peer: in.Peer, came: now}
 	v := c.win.Accept(a, now)
+	c.account()
 	switch v.Outcome {
+	case Fresh:
+		c.park(w, n, len(in.Body))
 	case Replay:
 		c.idleFrom(now)
 		c.mu.Unlock()
-		to.Respond(response{v.Response, 200}.of(c))
+		to.Respond(response{v.Response, 200}.of(c.content))
 		return nil
 	case Refuse:
 		c.mu.Unlock()
 		e := ending{condition: v.Condition, reason: v.Reason}
 		c.finish(e)
-		to.Respond(c.legacyOr(e).of(c))
+		to.Respond(e.response(c.legacy).of(c.content))
 		return nil
 	case Again:
 		if old := c.waiter(a.RID); old != nil {
@@ -306,7 +289,7 @@ func (c *conn) step(now time.Time) {
 			c.h.hire(c)
 			return
 		}
-		w.parked = nil
+		c.unpark(w)
 		c.win.Done(a.RID)
 	}
 	c.flush(now)
@@ -329,7 +312,7 @@ func (c *conn) work() {
 		}
 		var n *stanza.Node
 		if w := c.waiter(a.RID); w != nil {
-			n, w.parked = w.parked, nil
+			n = c.unpark(w)
 		}
 		c.unlock()
 		// The client may hang up; what it sent is done all the same.
@@ -362,16 +345,17 @@ func (c *conn) process(ctx context.Context, n *stanza.Node) (e ending, over bool
 	if n == nil {
 		return ending{}, false
 	}
-	if n.AttrNS(NSXBOSH, "restart") == "true" {
+	if isTrue(n.AttrNS(NSXBOSH, "restart")) {
 		o := session.Opening{To: n.Attr("to"), From: n.Attr("from"), Lang: n.AttrNS(stanza.NSXML, "lang")}
 		if err := c.sess.Restart(ctx, o); err != nil {
-			return endingFor(err), true
+			return c.broke(ctx, err), true
 		}
 		c.enqueue(c.sess.Features())
+		n.Children = nil // XEP-0206 §5: to be ignored
 	}
 	for i := range n.Children {
 		if err := c.sess.Receive(ctx, &n.Children[i]); err != nil {
-			return endingFor(err), true
+			return c.broke(ctx, err), true
 		}
 	}
 	if !c.authed.Load() && c.sess.Authenticated() {
@@ -393,14 +377,10 @@ func (c *conn) enqueue(frame []byte) {
 }
 
 // pause answers all requests and lets the client be away for as long as it
-// asked, at most MaxPause (XEP-0124 §10). It is called with the lock held.
+// asked, at most MaxPause; that may also be less than usual (XEP-0124 §10). It is called with the lock held.
 func (c *conn) pause(asked string) {
-	seconds, ok := parseNumber(asked)
-	if !ok {
-		return
-	}
 	d := c.win.p.MaxPause
-	if seconds < uint64(d/time.Second) {
+	if seconds, _ := parseNumber(asked); seconds < uint64(d/time.Second) {
 		d = time.Duration(seconds) * time.Second
 	}
 	// The answers carry no payload; it stays for when the client is back.
@@ -417,18 +397,11 @@ func (c *conn) pause(asked string) {
 			continue
 		}
 		c.win.Answer(emptyBody, nil, now)
+		c.account()
 		c.drop(rid)
 	}
 	c.queue, c.bytes, c.load = kept, size, load
-	c.paused = max(d, c.win.p.Inactivity)
-}
-
-func endingFor(err error) ending {
-	var e *stream.Error
-	if errors.As(err, &e) {
-		return endingOf(e)
-	}
-	return ending{condition: "internal-server-error", reason: "internal error"}
+	c.paused = d // 0 only fetches what is held
 }
 
 // overdue says why the session is to be given up, if it is. Only one that is
@@ -444,7 +417,7 @@ func (c *conn) overdue(now time.Time) (e ending, over bool) {
 	case c.idle.IsZero():
 		return ending{}, false
 	case c.paused > 0:
-		return ending{reason: "did not come back from a pause"}, now.Sub(c.idle) > c.paused
+		return ending{condition: "item-not-found", reason: "did not come back from a pause", silent: true}, now.Sub(c.idle) > c.paused
 	}
-	return ending{reason: "inactivity"}, now.Sub(c.idle) > c.win.p.Inactivity
+	return ending{condition: "item-not-found", reason: "inactivity", silent: true}, now.Sub(c.idle) > c.win.p.Inactivity
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"mime"
+	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/deskline/deskline/session"
@@ -27,31 +29,40 @@ type Request struct {
 func (h *Handler) Handle(in *Request, to Waiter) Held {
 	n, err := stanza.ParseBody(in.Body, h.cfg.Load().Limits)
 	if err != nil || n.Name != (stanza.Name{Space: NS, Local: "body"}) {
-		to.Respond(malformed(err).of(nil))
+		// The session it may have been meant for stays: anybody can send
+		// rubbish, and HTML comes from proxies.
+		to.Respond(malformed(err).response(false).of(""))
 		return nil
 	}
 	sid := n.Attr("sid")
-	a, good := arrivalOf(n)
-	if !good {
-		to.Respond(bad("rid").of(nil))
-		return nil
-	}
+	a, wrong := arrivalOf(n)
 	if sid == "" {
 		// Opening a session may take its time.
 		h.crew.join()
 		go func(in Request) {
 			defer h.crew.leave()
-			to.Respond(h.create(context.Background(), a, n, &in))
+			to.Respond(h.create(context.Background(), a, wrong, n, &in))
 		}(*in)
 		return nil
 	}
 	c, found := h.find(sid)
-	if !found {
-		to.Respond(h.gone(routerSID(sid)).of(nil))
-		return nil
-	}
-	if w := c.take(a, n, in, to); w != nil {
-		return w
+	switch {
+	case !found && wrong == "":
+		to.Respond(h.gone(routerSID(sid)))
+	case wrong != "":
+		e := ending{condition: "bad-request", reason: wrong}
+		to.Respond(e.response(found && c.legacy).of(""))
+	case c.info.Secure && !in.Secure:
+		// XEP-0124 §19.1: whoever overheard the id must not even end the session.
+		h.cfg.Load().Log.Info("request without TLS for a session with TLS", "sid", c.sess.SID().Ref(), "remote", in.Remote.Addr().String())
+		to.Respond(Response{Status: http.StatusForbidden, ContentType: "text/plain; charset=utf-8", Close: true})
+	case !c.authed.Load() && len(in.Body) > maxAnonymous:
+		c.finish(tooMuchAnonymous)
+		to.Respond(tooMuchAnonymous.response(c.legacy).of(c.content))
+	default:
+		if w := c.take(a, n, in, to); w != nil {
+			return w
+		}
 	}
 	return nil
 }
@@ -77,90 +88,88 @@ type channel chan Response
 
 func (ch channel) Respond(r Response) { ch <- r }
 
-func bad(reason string) response {
-	return response{ending{condition: "bad-request", reason: reason}.body(), 200}
-}
-
-// malformed answers what cannot be read. The session it may have been meant for
-// stays: anybody can send rubbish, and HTML comes from proxies.
-func malformed(err error) response {
+// malformed says what is wrong with a body that is none.
+func malformed(err error) ending {
 	var syntax *stanza.SyntaxError
-	if errors.As(err, &syntax) {
-		if syntax.Condition == stream.PolicyViolation {
-			return response{ending{condition: "policy-violation", reason: syntax.Reason}.body(), 200}
-		}
-		return bad(syntax.Reason)
+	switch {
+	case !errors.As(err, &syntax):
+		return ending{condition: "bad-request", reason: "not a body element of " + NS}
+	case syntax.Condition == stream.PolicyViolation:
+		return ending{condition: "policy-violation", reason: syntax.Reason}
 	}
-	return bad("not a body element of " + NS)
+	return ending{condition: "bad-request", reason: syntax.Reason}
 }
 
-// arrivalOf reads what the window needs to know.
-func arrivalOf(n *stanza.Node) (Arrival, bool) {
-	rid, ok := parseNumber(n.Attr("rid"))
-	if !ok || rid > maxRID {
-		return Arrival{}, false
-	}
-	a := Arrival{
-		RID: rid, Terminate: n.Attr("type") == "terminate", Pause: n.HasAttr("pause"),
+// arrivalOf reads what the window needs to know, and says what is wrong with it.
+func arrivalOf(n *stanza.Node) (a Arrival, wrong string) {
+	a = Arrival{
+		Terminate: n.Attr("type") == "terminate", Pause: n.HasAttr("pause"),
 		Key: n.Attr("key"), NewKey: n.Attr("newkey"),
 	}
-	restart := n.AttrNS(NSXBOSH, "restart") == "true"
-	a.Empty = len(n.Children) == 0 && !restart
-	if s := n.Attr("ack"); s != "" {
-		if a.Ack, ok = parseNumber(s); !ok {
-			return Arrival{}, false
+	a.Empty = len(n.Children) == 0 && !isTrue(n.AttrNS(NSXBOSH, "restart"))
+	var ok bool
+	if a.RID, ok = parseNumber(n.Attr("rid")); !ok || a.RID > maxRID {
+		return a, "rid"
+	}
+	if a.Pause {
+		if _, ok = parseNumber(n.Attr("pause")); !ok {
+			return a, "pause"
 		}
 	}
-	return a, true
+	if n.HasAttr("ack") {
+		if a.Ack, ok = parseNumber(n.Attr("ack")); !ok {
+			return a, "ack"
+		}
+	}
+	return a, ""
 }
 
 // create starts a session (XEP-0124 §7).
-func (h *Handler) create(ctx context.Context, a Arrival, n *stanza.Node, in *Request) Response {
+func (h *Handler) create(ctx context.Context, a Arrival, wrong string, n *stanza.Node, in *Request) Response {
 	ver, hasVer := parseVersion(n.Attr("ver"))
-	legacy := !hasVer || ver.less(version{1, 6})
-	refuse := func(e ending) Response {
-		status := 200
-		if legacy {
-			status = e.status()
-		}
-		return response{e.body(), status}.of(nil)
-	}
-	if h.stopping.Load() {
-		return refuse(ending{condition: "system-shutdown", reason: "the node is shutting down"})
-	}
-	if n.Attr("to") == "" {
-		return refuse(ending{condition: "improper-addressing", reason: "no to attribute"})
-	}
-	p, ok := h.negotiate(n)
-	if !ok {
-		return refuse(ending{condition: "bad-request", reason: "wait or hold"})
-	}
 	now := time.Now()
 	c := &conn{
-		h: h, win: NewWindow(p, a), ver: ver, legacy: legacy, born: now, idle: now, content: contentOf(n.Attr("content")),
+		h: h, ver: ver, legacy: !hasVer || ver.less(version{1, 6}), born: now, idle: now, content: contentOf(n.Attr("content")),
 		info: session.ConnInfo{Transport: "bosh", Remote: in.Remote, Secure: in.Secure, UserAgent: in.UserAgent},
 	}
+	e, ok := h.open(ctx, c, a, wrong, n, len(in.Body))
+	if !ok {
+		h.cfg.Load().Log.InfoContext(ctx, "session refused", "remote", in.Remote.Addr().String(), "reason", e.log())
+		return e.response(c.legacy).of(c.content)
+	}
+	return c.created(ctx, n, hasVer, in).of(c.content)
+}
+
+// open joins c to a session, or says why not.
+func (h *Handler) open(ctx context.Context, c *conn, a Arrival, wrong string, n *stanza.Node, size int) (ending, bool) {
+	p, fault := h.negotiate(n)
+	switch {
+	case h.stopping.Load():
+		return endingOf(stream.NewError(stream.SystemShutdown, "")), false
+	case wrong != "" || fault != "":
+		return ending{condition: "bad-request", reason: wrong + fault}, false
+	case a.RID == 0:
+		return ending{condition: "bad-request", reason: "rid"}, false // XEP-0124 §14.1
+	case n.Attr("to") == "":
+		return ending{condition: "improper-addressing", reason: "no to attribute"}, false
+	case size > maxAnonymous:
+		return tooMuchAnonymous, false
+	case h.full(0):
+		return endingOf(stream.NewError(stream.ResourceConstraint, "the server has no memory for another client")), false
+	}
+	c.win = NewWindow(p, a)
 	o := session.Opening{To: n.Attr("to"), From: n.Attr("from"), Lang: n.AttrNS(stanza.NSXML, "lang")}
 	sess, err := h.cfg.Load().Open(ctx, c, o)
 	if err != nil {
-		return refuse(refusalOf(err))
+		e := refusalOf(err)
+		if e.condition == stream.InternalServerError {
+			h.cfg.Load().Log.ErrorContext(ctx, "open a session", "err", err)
+		}
+		return e, false
 	}
 	c.sess = sess
 	h.table.add(sess.SID(), c)
-	return c.created(ctx, n, hasVer, in).of(c)
-}
-
-// refusalOf maps what a session manager says to XEP-0124 §17.2.
-func refusalOf(err error) ending {
-	var e *stream.Error
-	if !errors.As(err, &e) {
-		return ending{condition: "internal-server-error", reason: "internal error"}
-	}
-	switch e.Condition {
-	case stream.HostUnknown, stream.SystemShutdown, stream.ImproperAddressing:
-		return ending{condition: e.Condition, reason: e.Text}
-	}
-	return endingOf(e)
+	return ending{}, true
 }
 
 // created carries out what the first body carries and encodes the response to
@@ -174,12 +183,12 @@ func (c *conn) created(ctx context.Context, n *stanza.Node, hasVer bool, in *Req
 	c.busy = false
 	if c.ended {
 		defer c.unlock()
-		return c.legacyOr(c.end)
+		return c.end.response(c.legacy)
 	}
 	if over {
 		c.mu.Unlock()
 		c.finish(e)
-		return c.legacyOr(e)
+		return e.response(c.legacy)
 	}
 	defer c.unlock()
 	now := time.Now()
@@ -193,6 +202,7 @@ func (c *conn) created(ctx context.Context, n *stanza.Node, hasVer bool, in *Req
 	rid := c.win.next
 	c.win.Done(rid)
 	c.win.Answer(out, nil, now)
+	c.account()
 	c.lastPeer, c.lastRID = in.Peer, rid
 	c.idle = now
 	return response{out, 200}
@@ -223,21 +233,21 @@ func (c *conn) appendCreation(out []byte, n *stanza.Node, hasVer bool) []byte {
 	if c.info.Secure && n.Attr("secure") != "" {
 		out = append(out, " secure='true'"...)
 	}
-	return append(out, " xmlns:xmpp='"+NSXBOSH+"' xmpp:version='1.0' xmpp:restartlogic='true' xmlns:stream='"+stream.NS+"'"...)
+	return append(out, " xmlns:xmpp='"+NSXBOSH+"' xmpp:version='1.0' xmpp:restartlogic='true'"+streamNS...)
 }
 
 // negotiate settles the parameters: none above what the client asked
 // (XEP-0124 §7.2).
-func (h *Handler) negotiate(n *stanza.Node) (Params, bool) {
+func (h *Handler) negotiate(n *stanza.Node) (p Params, wrong string) {
 	cfg := h.cfg.Load()
-	p := Params{
+	p = Params{
 		Wait: cfg.Wait, Hold: cfg.Hold, Requests: cfg.Requests, Polling: cfg.Polling,
 		Inactivity: cfg.Inactivity, MaxPause: cfg.MaxPause, Acks: n.Attr("ack") != "",
 	}
 	if s := n.Attr("wait"); s != "" {
 		seconds, ok := parseNumber(s)
 		if !ok {
-			return p, false
+			return p, "wait"
 		}
 		if seconds < uint64(p.Wait/time.Second) {
 			p.Wait = time.Duration(seconds) * time.Second
@@ -246,16 +256,16 @@ func (h *Handler) negotiate(n *stanza.Node) (Params, bool) {
 	if s := n.Attr("hold"); s != "" {
 		hold, ok := parseNumber(s)
 		if !ok {
-			return p, false
+			return p, "hold"
 		}
 		p.Hold = int(min(hold, uint64(p.Hold)))
 	}
 	p.Requests = max(p.Requests, p.Hold+1)
 	if p.polls() {
-		// XEP-0124 §12: it must be able to poll before it is taken for gone.
-		p.Inactivity = max(p.Inactivity, 2*p.Polling)
+		// XEP-0124 §12: longer than usual by more than the polling interval.
+		p.Inactivity += 2 * p.Polling
 	}
-	return p, true
+	return p, ""
 }
 
 // contentOf checks the content type that a client wants in responses.
@@ -263,7 +273,9 @@ func contentOf(s string) string {
 	if s == "" || len(s) > 100 {
 		return ""
 	}
-	if _, params, err := mime.ParseMediaType(s); err != nil || params["charset"] != "" && params["charset"] != "utf-8" && params["charset"] != "UTF-8" {
+	kind, params, err := mime.ParseMediaType(s)
+	charset := params["charset"]
+	if err != nil || !strings.Contains(kind, "/") || charset != "" && !strings.EqualFold(charset, "utf-8") {
 		return ""
 	}
 	return s

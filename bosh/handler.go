@@ -43,7 +43,7 @@ type Config struct {
 	Limits          stanza.Limits
 	Queue           int   // frames waiting for a client, default 1000
 	QueueBytes      int   // their size, default 1 MiB
-	Memory          int64 // of all clients' together, default 512 MiB
+	Memory          int64 // of what waits for all clients and what is kept of them, default 512 MiB
 
 	// Peer tells where a request comes from and whether nobody can listen.
 	Peer func(*http.Request) (remote netip.AddrPort, secure bool)
@@ -52,7 +52,7 @@ type Config struct {
 	// Delivered notes how long the oldest stanza of a response took from its
 	// arrival; nil notes nothing.
 	Delivered func(time.Duration)
-	Log       *slog.Logger
+	Log       *slog.Logger // nil says nothing
 }
 
 func (c Config) withDefaults() Config {
@@ -67,6 +67,7 @@ func (c Config) withDefaults() Config {
 	c.QueueBytes = cmp.Or(c.QueueBytes, 1<<20)
 	c.Memory = cmp.Or(c.Memory, 512<<20)
 	c.Limits.Bytes = cmp.Or(c.Limits.Bytes, 256<<10)
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	return c
 }
 
@@ -76,6 +77,7 @@ type Handler struct {
 	held     atomic.Int64
 	frames   atomic.Int64 // queued for all clients
 	queued   atomic.Int64 // their bytes, with what other doors reserved
+	kept     atomic.Int64 // bytes of responses kept for repeats, and of requests whose turn has not come
 	stopping atomic.Bool
 	table    table
 	jobs     chan *conn // to a worker that waits
@@ -98,7 +100,7 @@ func New(cfg Config) *Handler {
 	h := &Handler{jobs: make(chan *conn)}
 	h.SetConfig(cfg)
 	h.table.init()
-	h.graves.m = make(map[router.SID]response)
+	h.graves.m = make(map[router.SID]Response)
 	return h
 }
 
@@ -119,11 +121,12 @@ type Stats struct {
 	Held        int64 // requests waiting for something to answer
 	Queued      int64 // frames waiting for their clients
 	QueuedBytes int64
+	KeptBytes   int64 // of responses kept for repeats, and of requests whose turn has not come
 }
 
 // Stats returns the figures of the moment.
 func (h *Handler) Stats() Stats {
-	return Stats{Sessions: h.table.len(), Held: h.held.Load(), Queued: h.frames.Load(), QueuedBytes: h.queued.Load()}
+	return Stats{Sessions: h.table.len(), Held: h.held.Load(), Queued: h.frames.Load(), QueuedBytes: h.queued.Load(), KeptBytes: h.kept.Load()}
 }
 
 // Run ends sessions whose client has not come back and goes on with those that
@@ -169,7 +172,7 @@ func (h *Handler) bury(c *conn, lost []session.Frame) {
 	h.table.remove(sid)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.graves.add(sid, c.legacyOr(c.end), time.Now())
+	h.graves.add(sid, c.end.response(c.legacy).of(c.content), time.Now())
 	h.dead = append(h.dead, burial{c, lost})
 	if !h.reaper {
 		h.reaper = true
@@ -221,16 +224,9 @@ func (h *Handler) reap() {
 		h.dead = nil
 		h.mu.Unlock()
 		for _, b := range batch {
-			b.c.sess.Ended(context.Background(), reasonOf(b.c.end), b.lost)
+			b.c.sess.Ended(context.Background(), b.c.end.log(), b.lost)
 		}
 	}
-}
-
-func reasonOf(e ending) string {
-	if e.condition == "" || e.stream != nil {
-		return e.reason
-	}
-	return e.condition + ": " + e.reason
 }
 
 func (h *Handler) forget(now time.Time) {
@@ -241,24 +237,11 @@ func (h *Handler) forget(now time.Time) {
 
 // gone answers a request for a session that is not here: with how it ended, if
 // that is remembered.
-func (h *Handler) gone(sid router.SID) response {
+func (h *Handler) gone(sid router.SID) Response {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if r, ok := h.graves.m[sid]; ok {
 		return r
 	}
-	return response{ending{condition: "item-not-found", reason: "no such session"}.body(), 200}
+	return ending{condition: "item-not-found", reason: "no such session"}.response(false).of("")
 }
-
-// Reserve takes n bytes of the memory for what waits for all clients, for a
-// door that shares the bound; false if there are not so many left.
-func (h *Handler) Reserve(n int) bool {
-	if h.queued.Add(int64(n)) > h.cfg.Load().Memory {
-		h.queued.Add(-int64(n))
-		return false
-	}
-	return true
-}
-
-// Release gives back what Reserve took.
-func (h *Handler) Release(n int) { h.queued.Add(-int64(n)) }

@@ -24,7 +24,7 @@ type poll struct {
 
 // Respond implements Waiter.
 func (p *poll) Respond(r Response) {
-	out := longpoll.Response{Status: r.Status, ContentType: r.ContentType}
+	out := longpoll.Response{Status: r.Status, ContentType: r.ContentType, Close: r.Close}
 	out.Body, out.Encoding = p.h.pack(p.accept, r.Body)
 	p.exchange.Respond(&out)
 }

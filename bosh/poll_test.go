@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +28,7 @@ func (p polling) MaxBody([]byte) int { return p.Handler.MaxBody() }
 
 func (p polling) Serve(r *longpoll.Request) (longpoll.Held, bool) {
 	r.VaryOrigin = r.Get("origin") != ""
+	_, r.Secure = p.Config().Peer(nil)
 	if origin := r.Get("origin"); origin == "https://desk.example.com" {
 		r.AllowOrigin = origin
 	}
@@ -42,7 +44,7 @@ func poll(t *testing.T, h *bosh.Handler) *httptest.Server {
 	engine, err := longpoll.New(longpoll.Config{
 		Handler: polling{h}, Log: slog.New(slog.DiscardHandler),
 		HandOver: func(c longpoll.Connection) {
-			if head := string(c.Head); strings.HasPrefix(head, "POST") && !strings.Contains(head, "Content-Length: 30720") {
+			if head := string(c.Head); strings.HasPrefix(head, "POST") && !unusual.MatchString(head) {
 				t.Errorf("the engine does not take %q", head)
 			}
 			queue.Push(&handed{c.Conn, io.MultiReader(strings.NewReader(string(c.Head)), c.Conn)})
@@ -74,6 +76,9 @@ func poll(t *testing.T, h *bosh.Handler) *httptest.Server {
 	return srv
 }
 
+// unusual is what the engine leaves to net/http.
+var unusual = regexp.MustCompile(`Transfer-Encoding|Content-Encoding|HTTP/1.0|Content-Length: [3-9]....`)
+
 type handed struct {
 	net.Conn
 	io.Reader
@@ -87,12 +92,19 @@ func TestPolled(t *testing.T) {
 	serve = poll
 	defer func() { serve = std }()
 	for name, f := range map[string]func(*testing.T){
-		"CreationNegotiates": TestCreationNegotiates, "RubbishIsAnswered": TestRubbishIsAnswered,
-		"OvertakenRequests": TestOvertakenRequests, "Repeats": TestRepeats, "DoubledRequests": TestDoubledRequests,
-		"ReloadWhileHeld": TestReloadWhileHeld, "Pause": TestPause, "Termination": TestTermination,
-		"UndeliveredIsHandedBack": TestUndeliveredIsHandedBack, "LegacyCodes": TestLegacyCodes, "CORS": TestCORS,
-		"TooLarge": TestTooLarge, "LostRequest": TestLostRequest, "Wait": TestWait, "Compression": TestCompression,
-		"Content": TestContent,
+		"Creation": TestCreation, "CreationRID": TestCreationRID, "CreationOpens": TestCreationOpens,
+		"CreationWithPayload": TestCreationWithPayload, "CreationWithoutTLS": TestCreationWithoutTLS,
+		"Refusal": TestRefusal, "LegacyCodes": TestLegacyCodes, "Restart": TestRestart, "Rubbish": TestRubbish,
+		"OvertakenRequests": TestOvertakenRequests, "Order": TestOrder, "WindowOverHTTP": TestWindowOverHTTP,
+		"TooManyRequests": TestTooManyRequests, "Repeats": TestRepeats, "DoubledRequests": TestDoubledRequests,
+		"BrokenConnections": TestBrokenConnections, "ReloadWhileHeld": TestReloadWhileHeld, "SeveralStanzas": TestSeveralStanzas,
+		"PauseResponses": TestPauseResponsesDoNotCount, "Acknowledgements": TestAcknowledgements, "Report": TestReport,
+		"Keys": TestKeys, "Endings": TestEndings, "Close": TestClose, "Shutdown": TestShutdown,
+		"UndeliveredIsHandedBack": TestUndeliveredIsHandedBack, "LostRequest": TestLostRequest, "Wait": TestWait,
+		"RequestEncoding": TestRequestEncoding, "ResponseEncoding": TestResponseEncoding, "Compression": TestCompression,
+		"ContentType": TestContentType, "Content": TestContent, "Methods": TestMethods, "CORS": TestCORS,
+		"OldHTTP": TestOldHTTP, "SecureSession": TestSecureSession, "MemoryIsGivenBack": TestMemoryIsGivenBack,
+		"MemoryIsFull": TestMemoryIsFull, "UnauthenticatedBody": TestUnauthenticatedBody,
 	} {
 		t.Run(name, f)
 	}

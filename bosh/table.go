@@ -77,7 +77,7 @@ func (t *table) all() []*conn {
 // graves remember for a while how sessions ended, so that a client that comes
 // late learns it. Old ones go first; their number is bounded.
 type graves struct {
-	m     map[router.SID]response
+	m     map[router.SID]Response
 	order []grave
 }
 
@@ -91,7 +91,7 @@ const (
 	graveTime = 2 * time.Minute
 )
 
-func (g *graves) add(sid router.SID, r response, now time.Time) {
+func (g *graves) add(sid router.SID, r Response, now time.Time) {
 	g.m[sid] = r
 	g.order = append(g.order, grave{sid, now})
 	if len(g.order) > maxGraves {

@@ -1,6 +1,7 @@
 package bosh
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/deskline/deskline/xmpp/stanza"
@@ -13,11 +14,23 @@ type Waiter interface {
 	Respond(r Response)
 }
 
+// response is what a request of a session gets.
+type response struct {
+	body   []byte
+	status int
+}
+
+// of adds the content type that a client wants all responses to have.
+func (r response) of(content string) Response {
+	return Response{Body: r.body, ContentType: cmp.Or(content, defaultContent), Status: r.status}
+}
+
 // Response is what a request gets.
 type Response struct {
 	Body        []byte
 	ContentType string
 	Status      int
+	Close       bool // the connection, after this
 }
 
 // Held is a request that waits for its response.
@@ -40,6 +53,7 @@ type waiter struct {
 	timer  *time.Timer // ends the wait
 	twin   *waiter     // an earlier copy of the request, answered alike
 	parked *stanza.Node
+	size   int      // bytes accounted for it
 	answer response // when done
 	next   *waiter  // answered with it
 
@@ -74,7 +88,7 @@ func (c *conn) unlock() {
 	for w != nil {
 		next := w.next
 		w.next = nil
-		w.to.Respond(w.answer.of(c))
+		w.to.Respond(w.answer.of(c.content))
 		if note := c.h.cfg.Load().Delivered; note != nil && !w.arrived.IsZero() {
 			note(time.Since(w.arrived))
 		}
@@ -136,7 +150,8 @@ func (w *waiter) gone() bool { return w.cut && (w.twin == nil || w.twin.cut) }
 // (XEP-0124 §14.3). What comes twice at the same moment was doubled on its way:
 // nobody knows which response will be passed on, so both get it.
 func (w *waiter) succeed(old *waiter) {
-	w.parked = old.parked
+	w.parked, w.size = old.parked, old.size
+	old.parked, old.size = nil, 0
 	if w.came.Sub(old.came) >= doubled {
 		old.reply(recoverable)
 		return

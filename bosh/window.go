@@ -1,14 +1,14 @@
 package bosh
 
 import (
+	"bytes"
 	"slices"
+	"strings"
 	"time"
-
-	"github.com/deskline/deskline/session"
 )
 
 // maxRID is the largest request id there can be (XEP-0124 §14.1).
-const maxRID = 1 << 53
+const maxRID = 1<<53 - 1
 
 // Params are what a session negotiated at its creation.
 type Params struct {
@@ -61,15 +61,6 @@ type slot struct {
 	held    bool // processed; waits for something to answer
 }
 
-// answered is a response kept for repeats of its request.
-type answered struct {
-	rid      uint64
-	key      string
-	at       time.Time
-	response []byte
-	frames   []session.Frame // to rescue should the session end before the client has them
-}
-
 // Window orders the requests of one session and remembers its responses
 // (XEP-0124 §9, §14, §15). It is a pure state machine: it holds no lock, reads
 // no clock and does no I/O.
@@ -79,6 +70,7 @@ type Window struct {
 	lost     []uint64   // requests before it that were given up and have not come
 	slots    []slot     // unanswered, by rid
 	cache    []answered // by rid, oldest first
+	kept     int        // bytes of the responses in cache
 	acked    uint64     // all responses up to here arrived
 	key      string     // hash the next key must have, "" without key sequence
 	report   uint64     // response the client seems to miss, 0 for none
@@ -115,7 +107,7 @@ func (w *Window) Accept(a Arrival, now time.Time) Verdict {
 	if a.Pause || a.Terminate {
 		room++ // XEP-0124 §11: one more for these
 	}
-	if !late && a.RID >= w.next+room && !w.forgotten(a, room) {
+	if !late && a.RID >= w.reach()+room && !w.forgotten(a, room) {
 		return refuse("item-not-found", "rid beyond the window")
 	}
 	if uint64(len(w.slots)) >= room {
@@ -135,25 +127,23 @@ func (w *Window) Accept(a Arrival, now time.Time) Verdict {
 	return Verdict{Outcome: Fresh}
 }
 
+// reach is the lowest rid that has not come.
+func (w *Window) reach() uint64 {
+	rid := w.next
+	for i := range w.slots {
+		if w.slots[i].arrival.RID == rid {
+			rid++
+		}
+	}
+	return rid
+}
+
 func refuse(condition, reason string) Verdict {
 	return Verdict{Outcome: Refuse, Condition: condition, Reason: reason}
 }
 
 func (w *Window) find(rid uint64) int {
 	return slices.IndexFunc(w.slots, func(s slot) bool { return s.arrival.RID == rid })
-}
-
-// repeat answers a request that was answered before (XEP-0124 §14.3).
-func (w *Window) repeat(a Arrival) Verdict {
-	for i := range w.cache {
-		if w.cache[i].rid == a.RID && w.cache[i].response != nil {
-			if w.cache[i].key != a.Key {
-				return refuse("item-not-found", "repeat with another key")
-			}
-			return Verdict{Outcome: Replay, Response: w.cache[i].response}
-		}
-	}
-	return refuse("item-not-found", "the response is no longer kept")
 }
 
 // overactive polices empty requests (XEP-0124 §11, §12). A polling session may
@@ -164,7 +154,9 @@ func (w *Window) overactive(a Arrival, now time.Time) (Verdict, bool) {
 		w.lastEmpty, w.restless = time.Time{}, 0
 		return Verdict{}, false
 	}
-	soon := !w.lastEmpty.IsZero() && now.Sub(w.lastEmpty) < w.p.Polling && w.answeredEmpty(w.emptyRID)
+	// A fifth off for what the network makes of a client's interval.
+	soon := !w.lastEmpty.IsZero() && now.Sub(w.lastEmpty) < w.p.Polling*4/5 &&
+		(w.answeredEmpty(w.emptyRID) || !w.p.polls() && w.find(w.emptyRID) >= 0)
 	w.lastEmpty, w.emptyRID = now, a.RID
 	if !soon {
 		w.restless = 0
@@ -180,75 +172,11 @@ func (w *Window) overactive(a Arrival, now time.Time) (Verdict, bool) {
 func (w *Window) answeredEmpty(rid uint64) bool {
 	for i := range w.cache {
 		if w.cache[i].rid == rid {
-			return len(w.cache[i].response) <= len(emptyBody)
+			return !bytes.HasSuffix(w.cache[i].response, []byte(bodyEnd))
 		}
 	}
 	return false
 }
-
-// confirm drops what the client has got, as its acknowledgement and the size
-// of the window prove, and notes a response that it misses (XEP-0124 §9.2).
-func (w *Window) confirm(a Arrival, now time.Time) {
-	w.report = 0
-	answered := w.slots[0].arrival.RID - 1
-	switch requests := uint64(w.p.Requests); {
-	case w.p.Acks && a.Ack > 0:
-		w.acked = max(w.acked, min(a.Ack, answered))
-	case w.p.Acks:
-		w.acked = max(w.acked, min(a.RID-1, answered)) // nothing is missing
-	case a.RID > requests:
-		// It waits for at most that many responses, in the order of their rids.
-		w.acked = max(w.acked, min(a.RID-requests, answered))
-	}
-	for i := range w.cache {
-		// A client that misses a response repeats its request before it sends
-		// new ones; only one on its way at the same moment says nothing.
-		if c := &w.cache[i]; a.Ack == 0 && (a.Terminate || now.Sub(c.at) > inFlight) {
-			c.frames = nil
-		}
-	}
-	if w.p.Acks && a.Ack > 0 {
-		for i := range w.cache {
-			if w.cache[i].rid == a.Ack+1 {
-				w.report, w.reportAt = a.Ack+1, w.cache[i].at
-			}
-		}
-	}
-	w.trim()
-}
-
-// inFlight is how long a response and a request may pass one another.
-const inFlight = time.Second
-
-// Got notes that the client has received the response to rid, as its next
-// request on the same connection proves.
-func (w *Window) Got(rid uint64) {
-	for i := range w.cache {
-		if w.cache[i].rid == rid {
-			w.cache[i].frames = nil
-		}
-	}
-}
-
-// trim keeps the last Requests responses, and with acknowledgements all that
-// the client has not confirmed (XEP-0124 §14.3).
-func (w *Window) trim() {
-	for i := range w.cache {
-		if w.cache[i].rid <= w.acked {
-			w.cache[i].frames = nil
-		}
-	}
-	for len(w.cache) > w.p.Requests {
-		if w.p.Acks && w.cache[0].rid > w.acked && len(w.cache) < maxUnacked {
-			return
-		}
-		w.cache = slices.Delete(w.cache, 0, 1)
-	}
-}
-
-// maxUnacked bounds the responses kept for a client that asked for
-// acknowledgements and gives none.
-const maxUnacked = 64
 
 // Turn returns the request to be processed next, if it has come.
 func (w *Window) Turn() (Arrival, bool) {
@@ -268,7 +196,7 @@ func (w *Window) Unlock(a Arrival) bool {
 	if w.key == "" {
 		return true
 	}
-	if keyHash(a.Key) != w.key {
+	if !strings.EqualFold(keyHash(a.Key), w.key) {
 		return false
 	}
 	w.key = a.Key
@@ -309,38 +237,3 @@ func (w *Window) Over() bool {
 
 // Unanswered counts the requests without an answer.
 func (w *Window) Unanswered() int { return len(w.slots) }
-
-// AppendAttrs appends the acknowledgement and report attributes of the response
-// to rid (XEP-0124 §9).
-func (w *Window) AppendAttrs(dst []byte, rid uint64, now time.Time) []byte {
-	if !w.p.Acks {
-		return dst
-	}
-	if got := w.next - 1; got != rid {
-		dst = appendNumber(dst, " ack='", got)
-	}
-	if w.report != 0 {
-		dst = appendNumber(dst, " report='", w.report)
-		dst = appendNumber(dst, " time='", uint64(max(0, now.Sub(w.reportAt).Milliseconds())))
-		w.report = 0
-	}
-	return dst
-}
-
-// Answer notes the response to the oldest request.
-func (w *Window) Answer(response []byte, frames []session.Frame, now time.Time) {
-	s := w.slots[0]
-	w.slots = slices.Delete(w.slots, 0, 1)
-	w.cache = append(w.cache, answered{rid: s.arrival.RID, key: s.arrival.Key, at: now, response: response, frames: frames})
-	w.trim()
-}
-
-// Unconfirmed returns the frames that were sent and that nothing proves to have
-// arrived, oldest first.
-func (w *Window) Unconfirmed() []session.Frame {
-	var all []session.Frame
-	for i := range w.cache {
-		all = append(all, w.cache[i].frames...)
-	}
-	return all
-}

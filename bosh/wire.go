@@ -20,6 +20,7 @@ const (
 const (
 	bodyStart = "<body xmlns='" + NS + "'"
 	bodyEnd   = "</body>"
+	streamNS  = " xmlns:stream='" + stream.NS + "'"
 )
 
 var emptyBody = []byte(bodyStart + "/>")
@@ -38,70 +39,14 @@ func keyHash(key string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// ending says how a session ends: the condition of XEP-0124 §17.2, and for
-// remote-stream-error the stream error.
-type ending struct {
-	condition string // "" for an orderly end
-	reason    string
-	stream    *stream.Error
-}
-
-func endingOf(e *stream.Error) ending {
-	switch {
-	case e == nil:
-		return ending{reason: "closed"}
-	case e.Condition == stream.SystemShutdown:
-		return ending{condition: "system-shutdown", reason: "the node is shutting down"}
-	}
-	return ending{condition: "remote-stream-error", reason: e.Error(), stream: e}
-}
-
-// appendAttrs appends the attributes of a terminating body.
-func (e ending) appendAttrs(dst []byte) []byte {
-	dst = append(dst, " type='terminate'"...)
-	if e.condition != "" {
-		dst = appendText(dst, " condition='", e.condition)
-	}
-	return dst
-}
-
-func (e ending) appendPayload(dst []byte) []byte {
-	switch {
-	case e.stream != nil:
-		return e.stream.AppendXML(dst)
-	case e.condition != "" && e.reason != "":
-		// Why, for people; no standard element has room for it.
-		dst = append(dst, "<text xmlns='urn:deskline:bosh:1' xml:lang='en'>"...)
-		return append(stanza.AppendEscaped(dst, e.reason), "</text>"...)
-	}
-	return dst
-}
-
-// body encodes a terminating body without payload of the session's.
-func (e ending) body() []byte {
-	out := append(e.appendAttrs([]byte(bodyStart)), '>')
-	return append(e.appendPayload(out), bodyEnd...)
-}
-
-// status is the HTTP code that says the same to clients of before version 1.6
-// (XEP-0124 §17.1); 200 if there is none.
-func (e ending) status() int {
-	switch e.condition {
-	case "bad-request":
-		return 400
-	case "policy-violation":
-		return 403
-	case "item-not-found":
-		return 404
-	}
-	return 200
-}
-
 // parseNumber reads a non-negative decimal attribute.
 func parseNumber(s string) (uint64, bool) {
 	n, err := strconv.ParseUint(s, 10, 64)
 	return n, err == nil && s[0] != '+'
 }
+
+// isTrue reads a boolean of XML Schema.
+func isTrue(s string) bool { return s == "true" || s == "1" }
 
 // version is a protocol version such as 1.11.
 type version struct{ major, minor int }

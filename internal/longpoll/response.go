@@ -9,7 +9,8 @@ import (
 )
 
 // Response is the answer to a request. It is never cached on its way
-// (Cache-Control) nor held back by a proxy (X-Accel-Buffering).
+// (Cache-Control), nor held back by a proxy (X-Accel-Buffering), nor does a
+// browser run scripts in it if it is shown as a page (Content-Security-Policy).
 type Response struct {
 	Status      int
 	ContentType string
@@ -39,6 +40,7 @@ func (r *Response) appendHead(dst []byte, o origin, last bool, now time.Time) []
 	}
 	dst = append(dst, "\r\nContent-Length: "...)
 	dst = strconv.AppendInt(dst, int64(len(r.Body)), 10)
+	dst = append(dst, "\r\nContent-Security-Policy: sandbox"...)
 	dst = appendField(dst, "Content-Type", r.ContentType)
 	dst = append(append(dst, "\r\nDate: "...), date(now)...)
 	switch {
