@@ -71,6 +71,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", "text/plain")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no")
+	h.Set("Content-Security-Policy", "sandbox")
 	if string(body) == "hold" {
 		answer := make(chan string, 1)
 		d.held <- func(s string) { answer <- s }
