@@ -138,7 +138,7 @@ func TestRefusal(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b := newBench(t, bosh.Config{})
-			b.refuse = tc.err
+			b.refuse.Store(tc.err)
 			status, body := b.post(t.Context(), "<body rid='7' to='example.com' ver='1.11' "+ns+"/>")
 			if status != 200 {
 				t.Fatalf("status %d", status)

@@ -125,8 +125,8 @@ type bench struct {
 	h       *bosh.Handler
 	srv     *httptest.Server // nil in a bubble of synctest
 	sess    chan *fake
-	refuse  error // of Open
-	unknown bool  // sessions begin unauthenticated
+	refuse  atomic.Value // the error of every opening
+	unknown atomic.Bool  // sessions do not sign in by themselves
 	plain   atomic.Bool
 	log     logs
 }
@@ -165,14 +165,14 @@ func newBench(t *testing.T, cfg bosh.Config) *bench {
 func newDoor(t *testing.T, cfg bosh.Config) *bench {
 	b := &bench{t: t, sess: make(chan *fake, 10)}
 	cfg.Open = func(_ context.Context, c session.Conn, o session.Opening) (bosh.Session, error) {
-		if b.refuse != nil {
-			return nil, b.refuse
+		if err, ok := b.refuse.Load().(error); ok {
+			return nil, err
 		}
 		if o.To != "example.com" {
 			return nil, stream.NewError(stream.HostUnknown, "")
 		}
 		f := &fake{conn: c, sid: router.NewSID(), opening: o, gate: make(chan struct{}), ended: make(chan string, 1)}
-		f.unknown.Store(b.unknown)
+		f.unknown.Store(b.unknown.Load())
 		b.sess <- f
 		return f, nil
 	}

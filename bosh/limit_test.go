@@ -99,7 +99,7 @@ func TestMemoryIsFull(t *testing.T) {
 // Strangers get little room.
 func TestUnauthenticatedBody(t *testing.T) {
 	b := newBench(t, bosh.Config{})
-	b.unknown = true
+	b.unknown.Store(true)
 	long := "<x>" + strings.Repeat("y", 20000) + "</x>"
 	_, body := b.post(t.Context(), "<body rid='1' to='example.com' ver='1.11' "+ns+">"+long+"</body>")
 	wantIn(t, "creation", body, "condition='policy-violation'")

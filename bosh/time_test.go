@@ -15,7 +15,7 @@ func bubble(t *testing.T, name string, cfg bosh.Config, unknown bool, test func(
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			b := newDoor(t, cfg)
-			b.unknown = unknown
+			b.unknown.Store(unknown)
 			done := make(chan error, 1)
 			go func() { done <- b.h.Run(ctx) }()
 			defer func() {
