@@ -53,7 +53,7 @@ func TestDawdlers(t *testing.T) {
 		{name: "a handshake that never ends", say: "\x16\x03\x01\x40\x00\x01", drip: "\x00"},
 		{name: "half a body", say: post + "Content-Length: 100000\r\n\r\n<body", want: "HTTP/1.1 408 "},
 		{name: "a body that never ends", say: post + "Content-Length: 100000\r\n\r\n<body", drip: " ", want: "HTTP/1.1 408 "},
-		{name: "a chunk that never ends", say: post + "Transfer-Encoding: chunked\r\n\r\n10000\r\n<body", drip: " ", want: "HTTP/1.1 400 "},
+		{name: "a chunk that never ends", say: post + "Transfer-Encoding: chunked\r\n\r\n10000\r\n<body", drip: " ", want: "HTTP/1.1 408 "},
 		{name: "idle", say: "GET /http-bind HTTP/1.1\r\nHost: localhost\r\n\r\n", want: "HTTP/1.1 200 "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

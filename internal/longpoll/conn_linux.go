@@ -252,7 +252,7 @@ func (c *conn) overdue(now int64, draining bool) {
 	case c.fd < 0:
 	case d != 0 && now >= d && c.state == reading && c.need > 0:
 		c.state = serving
-		c.respond(&Response{Status: http.StatusBadRequest, ContentType: "text/plain; charset=utf-8", Close: true, Body: []byte("Bad Request\n")}, origin{})
+		c.respond(&Response{Status: http.StatusRequestTimeout, ContentType: "text/plain; charset=utf-8", Close: true, Body: []byte("Request Timeout\n")}, origin{})
 	case d != 0 && now >= d, draining && c.state == reading && len(c.pending) == 0 && !c.more:
 		gone = c.close()
 	}

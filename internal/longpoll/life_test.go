@@ -116,7 +116,7 @@ func TestTimes(t *testing.T) {
 	}{
 		{"silent", "", func(c *longpoll.Config) { c.HeaderTimeout = short }, ""},
 		{"half a head", "POST /poll HTTP/1.1\r\nHo", func(c *longpoll.Config) { c.HeaderTimeout = short }, ""},
-		{"half a body", "POST /poll HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc", func(c *longpoll.Config) { c.BodyTimeout = short }, "HTTP/1.1 400 Bad Request\r\n"},
+		{"half a body", "POST /poll HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc", func(c *longpoll.Config) { c.BodyTimeout = short }, "HTTP/1.1 408 Request Timeout\r\n"},
 		{"half a handshake", "\x16\x03\x01\x02", func(c *longpoll.Config) { c.HeaderTimeout = short }, ""},
 		{"a bad handshake", "\x16POST /poll HTTP/1.1\r\n", nil, ""},
 		{"idle", request("now a"), func(c *longpoll.Config) { c.IdleTimeout = short }, "HTTP/1.1 200 OK\r\n"},
