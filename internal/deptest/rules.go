@@ -16,7 +16,7 @@ var tiers = [][]string{
 	{"xmpp/..."},
 	{"router"},
 	{"session", "roster", "presence", "offline", "auth", "vcard", "private", "account", "info"},
-	{"bosh", "websocket", "admin", "web", "certs"},
+	{"bosh", "websocket", "admin", "web", "certs", "cluster/...", "discovery"},
 	{"store/..."},
 	{"configs"},
 	{"app"},
@@ -29,6 +29,7 @@ var sideways = map[string][]string{
 	"xmpp/stream": {"xmpp/jid", "xmpp/stanza"},
 	"xmpp/sasl":   {"xmpp/jid", "xmpp/stanza"},
 	"xmpp/mux":    {"xmpp/jid", "xmpp/stanza"},
+	"cluster/...": {"cluster/..."},
 	"bench/...":   {"bench/..."},
 	"test/...":    {"test/..."},
 }
@@ -50,6 +51,7 @@ var homes = []struct {
 	{"github.com/prometheus", []string{"admin", "app"}, "packages declare the counters they need as interfaces"},
 	{"github.com/xdg-go", []string{"xmpp/sasl"}, "mechanisms live in xmpp/sasl"},
 	{"github.com/fsnotify/fsnotify", []string{"certs"}, "only certificates are watched"},
+	{"github.com/hashicorp/memberlist", []string{"cluster"}, "others see cluster.View"},
 	{"github.com/klauspost/compress", []string{"bosh", "web"}, "bodies are packed at the doors"},
 }
 
