@@ -78,6 +78,7 @@ func Run(t *testing.T, open Opener) {
 		{"deletion", Deletion},
 		{"sessions", Sessions},
 		{"meta", Meta},
+		{"assignments", Assignments},
 	} {
 		t.Run(suite.name, func(t *testing.T) { suite.run(t, open) })
 	}
