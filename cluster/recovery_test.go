@@ -1,0 +1,437 @@
+package cluster_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/deskline/deskline/cluster"
+	"github.com/deskline/deskline/router"
+)
+
+// gossip is a membership that tests set.
+type gossip struct {
+	mu   sync.Mutex
+	view *cluster.View
+}
+
+func (g *gossip) View() *cluster.View { g.mu.Lock(); defer g.mu.Unlock(); return g.view }
+
+func (g *gossip) Update(change func(*cluster.Meta)) error {
+	g.mu.Lock()
+	self := g.view.Self
+	g.mu.Unlock()
+	g.set(self, func(m *cluster.Member) { change(&m.Meta) })
+	return nil
+}
+
+func (g *gossip) set(id router.NodeID, change func(*cluster.Member)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	next := *g.view
+	next.Members = append([]cluster.Member(nil), next.Members...)
+	for i := range next.Members {
+		if next.Members[i].ID == id {
+			change(&next.Members[i])
+			g.view = &next
+			return
+		}
+	}
+	m := cluster.Member{ID: id, Meta: cluster.Meta{Healthy: true, Incarnation: 1, PublicURL: "https://" + string(id) + ".example.com", BOSH: "/b"}}
+	change(&m)
+	next.Members = append(next.Members, m)
+	g.view = &next
+}
+
+// mover notes what it is told to move.
+type mover struct {
+	mu    sync.Mutex
+	moves []string
+	err   error
+	slow  bool // until its context ends
+}
+
+func (m *mover) Move(ctx context.Context, x cluster.Move) error {
+	m.mu.Lock()
+	text := fmt.Sprintf("%s>%s gone=%t window=%s", x.From, x.To, x.Gone, x.Window.Upper)
+	if !x.Mine(alice) || !x.Mine(bob) {
+		text += " some"
+	}
+	m.moves = append(m.moves, text)
+	slow, err := m.slow, m.err
+	m.mu.Unlock()
+	if slow {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return err
+}
+
+func (m *mover) take() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	text := strings.Join(m.moves, "; ")
+	m.moves = nil
+	return text
+}
+
+// desk is a node of the tests below.
+type desk struct {
+	*cluster.Recovery
+	gossip *gossip
+	mover  *mover
+	stop   func()
+}
+
+// pairOf starts n1 and n2 over one store.
+func pairOf(t *testing.T, store cluster.Store, change func(*cluster.RecoveryConfig)) (a, b *desk) {
+	t.Helper()
+	var desks []*desk
+	for _, id := range []router.NodeID{"n1", "n2"} {
+		d := &desk{gossip: &gossip{view: &cluster.View{Self: id}}, mover: &mover{}}
+		for _, other := range []router.NodeID{"n1", "n2"} {
+			d.gossip.set(other, func(*cluster.Member) {})
+		}
+		cfg := cluster.RecoveryConfig{
+			Node: id, Mode: cluster.Balanced, Pairs: []cluster.Pair{{"n1", "n2"}}, Store: store, Members: d.gossip, Mover: d.mover,
+			ServiceDelay: 90 * time.Second, StartDelay: 2 * time.Minute, Relogin: cluster.Window{Upper: time.Minute}, Log: quiet(),
+		}
+		if change != nil {
+			change(&cfg)
+		}
+		r, err := cluster.NewRecovery(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Recovery = r
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); _ = r.Run(ctx) }()
+		d.stop = sync.OnceFunc(func() { cancel(); <-done })
+		t.Cleanup(d.stop)
+		desks = append(desks, d)
+	}
+	return desks[0], desks[1]
+}
+
+// soon lets the nodes look at things.
+func soon() {
+	time.Sleep(3 * time.Second)
+	synctest.Wait()
+}
+
+func (d *desk) wants(t *testing.T, first, second cluster.Status) {
+	t.Helper()
+	list := d.Report()
+	got := []cluster.Status{list[0].Status, list[1].Status}
+	got[0].Since, got[1].Since = time.Time{}, time.Time{}
+	if got[0] != first || got[1] != second {
+		t.Fatalf("%v and %v, want %v and %v", got[0], got[1], first, second)
+	}
+}
+
+var normal = status(cluster.Normal, "")
+
+func (d *desk) moved(t *testing.T, want string) {
+	t.Helper()
+	if got := d.mover.take(); got != want {
+		t.Fatalf("moved %q, want %q", got, want)
+	}
+}
+
+func TestPeerDiesAndReturns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, b := pairOf(t, cluster.NewMemoryStore(), func(c *cluster.RecoveryConfig) { c.AutoFallback = 30 * time.Minute })
+		soon()
+		b.wants(t, normal, normal)
+		b.gossip.set("n1", func(m *cluster.Member) { m.State = cluster.Doubtful })
+		time.Sleep(10 * time.Minute)
+		b.wants(t, normal, normal)
+		b.moved(t, "")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pairOf(t, cluster.NewMemoryStore(), func(c *cluster.RecoveryConfig) { c.AutoFallback = 30 * time.Minute })
+		soon()
+		a.stop()
+		b.gossip.set("n1", func(m *cluster.Member) { m.State = cluster.Dead })
+		soon()
+		b.moved(t, "n1>n2 gone=true window=0s")
+		b.wants(t, status(cluster.Unknown, ""), status(cluster.Backup, cluster.PeerDown))
+		b.gossip.set("n1", func(m *cluster.Member) { m.State, m.Incarnation = cluster.Alive, 2 })
+		soon()
+		b.wants(t, status(cluster.FailedOver, cluster.Initialization), status(cluster.Backup, cluster.PeerDown))
+		time.Sleep(29 * time.Minute)
+		b.moved(t, "")
+		time.Sleep(2 * time.Minute)
+		b.moved(t, "n2>n1 gone=false window=1m0s")
+		b.wants(t, normal, normal)
+	})
+}
+
+func TestOrders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pairOf(t, cluster.NewMemoryStore(), nil)
+		soon()
+		refused := func(err error, want string) {
+			t.Helper()
+			if r, ok := errors.AsType[*cluster.Refusal](err); !ok || !strings.Contains(r.Text, want) {
+				t.Fatalf("error %v, want %q", err, want)
+			}
+		}
+		must := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		refused(a.Failover(t.Context(), "n9"), "n1, n2")
+		refused(a.Fallback(t.Context(), "n1"), "Normal")
+		refused(a.Recover(t.Context(), "n1"), "Failed Mode")
+		// Any node takes the order; the one that has the sessions moves them.
+		must(b.Failover(t.Context(), "n1"))
+		soon()
+		a.moved(t, "n1>n2 gone=false window=0s")
+		b.moved(t, "")
+		idle := status(cluster.Idle, cluster.OnAdminRequest)
+		backup := status(cluster.Backup, cluster.OnAdminRequest)
+		a.wants(t, idle, backup)
+		b.wants(t, idle, backup)
+		refused(a.Failover(t.Context(), "n1"), "Idle")
+		must(a.Drain(t.Context(), "n1"))
+		soon()
+		if self, _ := a.gossip.View().Member("n1"); !self.Draining || !b.Report()[0].Drained {
+			t.Fatal("the drained node does not say so")
+		}
+		time.Sleep(10 * time.Minute)
+		a.wants(t, idle, backup)
+		b.gossip.set("n1", func(m *cluster.Member) { m.State = cluster.Doubtful })
+		refused(b.Fallback(t.Context(), "n1"), "n1 is not alive")
+		b.gossip.set("n1", func(m *cluster.Member) { m.State = cluster.Alive })
+		must(b.Fallback(t.Context(), "n1"))
+		soon()
+		a.wants(t, normal, normal)
+		b.moved(t, "n2>n1 gone=false window=1m0s")
+		if self, _ := a.gossip.View().Member("n1"); self.Draining {
+			t.Fatal("still draining after the fallback")
+		}
+		b.mover.err = errors.New("no way")
+		must(a.Drain(t.Context(), "n2"))
+		soon()
+		failed := status(cluster.FailedMode, cluster.TakeOverFailed)
+		a.wants(t, failed, failed)
+		b.mover.err = nil
+		must(a.Recover(t.Context(), "n1"))
+		soon()
+		a.wants(t, normal, normal)
+	})
+}
+
+// TestOwnUsersGoHome shows that a fallback leaves the users of the backup.
+func TestOwnUsersGoHome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pairOf(t, cluster.NewMemoryStore(), nil)
+		if _, err := a.Assign(t.Context(), alice, home("n2", "n1")); err != nil {
+			t.Fatal(err)
+		}
+		soon()
+		if got := b.Plan().Assign(alice); got != home("n2", "n1") {
+			t.Fatalf("n2 sends alice to %v", got)
+		}
+		for _, order := range []func(context.Context, router.NodeID) error{a.Failover, a.Fallback} {
+			if err := order(t.Context(), "n1"); err != nil {
+				t.Fatal(err)
+			}
+			soon()
+		}
+		b.moved(t, "n2>n1 gone=false window=1m0s some")
+	})
+}
+
+func TestWithoutMover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pairOf(t, cluster.NewMemoryStore(), func(c *cluster.RecoveryConfig) { c.Mover, c.AutoFallback = nil, time.Minute })
+		soon()
+		for name, order := range map[string]func(context.Context, router.NodeID) error{"failover": a.Failover, "fallback": a.Fallback, "drain": a.Drain} {
+			if err := order(t.Context(), "n1"); err == nil || !strings.Contains(err.Error(), "cannot hand over sessions") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		b.gossip.set("n2", func(m *cluster.Member) { m.Healthy = false })
+		time.Sleep(10 * time.Minute)
+		a.wants(t, normal, normal)
+		a.stop()
+		b.gossip.set("n1", func(m *cluster.Member) { m.State = cluster.Left })
+		soon()
+		b.wants(t, status(cluster.Unknown, ""), status(cluster.Backup, cluster.PeerReboot))
+	})
+}
+
+func TestServicesDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pairOf(t, cluster.NewMemoryStore(), nil)
+		soon()
+		for _, d := range []*desk{a, b} {
+			d.gossip.set("n1", func(m *cluster.Member) { m.Healthy = false })
+		}
+		time.Sleep(80 * time.Second)
+		a.wants(t, normal, normal)
+		time.Sleep(20 * time.Second)
+		a.wants(t, status(cluster.FailedCritical, cluster.CriticalDown), status(cluster.Backup, cluster.CriticalDown))
+		a.moved(t, "n1>n2 gone=false window=0s")
+		for _, d := range []*desk{a, b} {
+			d.gossip.set("n1", func(m *cluster.Member) { m.Healthy = true })
+		}
+		soon()
+		b.wants(t, status(cluster.FailedOver, cluster.CriticalDown), status(cluster.Backup, cluster.CriticalDown))
+		for _, d := range []*desk{a, b} {
+			d.gossip.set("n2", func(m *cluster.Member) { m.Healthy = false })
+		}
+		time.Sleep(2 * time.Minute)
+		b.wants(t, status(cluster.Backup, cluster.CriticalDown), status(cluster.FailedCritical, cluster.CriticalDown))
+		b.moved(t, "n2>n1 gone=false window=0s")
+	})
+}
+
+// TestMoverDies lets the node that gives its users away die half way.
+func TestMoverDies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pairOf(t, cluster.NewMemoryStore(), nil)
+		soon()
+		a.mover.slow = true
+		if err := b.Failover(t.Context(), "n1"); err != nil {
+			t.Fatal(err)
+		}
+		soon()
+		b.wants(t, status(cluster.FailingOver, cluster.OnAdminRequest), status(cluster.TakingOver, cluster.OnAdminRequest))
+		a.stop()
+		b.gossip.set("n1", func(m *cluster.Member) { m.State = cluster.Dead })
+		soon()
+		b.moved(t, "n1>n2 gone=true window=0s")
+		b.wants(t, status(cluster.Unknown, ""), status(cluster.Backup, cluster.PeerDown))
+	})
+}
+
+// TestPeerNeverThere starts a node whose peer does not show up.
+func TestPeerNeverThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := cluster.NewMemoryStore()
+		g := &gossip{view: &cluster.View{Self: "n1"}}
+		g.set("n1", func(*cluster.Member) {})
+		r, err := cluster.NewRecovery(t.Context(), cluster.RecoveryConfig{
+			Node: "n1", Mode: cluster.Balanced, Pairs: []cluster.Pair{{"n1", "n2"}, {"n3"}}, Store: store, Members: g, StartDelay: 2 * time.Minute, Log: quiet(),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { _ = r.Run(t.Context()) }()
+		d := &desk{Recovery: r}
+		soon()
+		d.wants(t, normal, status(cluster.Unknown, ""))
+		time.Sleep(2 * time.Minute)
+		d.wants(t, status(cluster.Backup, cluster.PeerDownAtStart), status(cluster.Unknown, ""))
+		if err := r.Failover(t.Context(), "n3"); err == nil || !strings.Contains(err.Error(), "stands alone") {
+			t.Error(err)
+		}
+		if got := r.Report()[2].Status; got.State != cluster.Unknown || got.Reason != cluster.NoHighAvailability {
+			t.Error(got)
+		}
+	})
+}
+
+func TestAssignments(t *testing.T) {
+	store := cluster.NewMemoryStore()
+	a, _ := pairOf(t, store, nil)
+	epoch := a.Plan().Epoch
+	if epoch == 0 {
+		t.Fatal("the first layout has no epoch")
+	}
+	for _, tt := range []struct {
+		name string
+		home cluster.Home
+		want string // of the error
+		got  cluster.Home
+	}{
+		{"both named", home("n2", "n1"), "", home("n2", "n1")},
+		{"the peer is the second", home("n1", ""), "", home("n1", "n2")},
+		{"no such node", home("n7", ""), "n1, n2", cluster.Home{}},
+		{"no such second", home("n1", "n7"), "n1, n2", cluster.Home{}},
+		{"no node", cluster.Home{}, "n1, n2", cluster.Home{}},
+		{"itself", home("n1", "n1"), "another", cluster.Home{}},
+	} {
+		got, err := a.Assign(t.Context(), alice, tt.home)
+		if got != tt.got || tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: %v, %v", tt.name, got, err)
+		}
+	}
+	if now := a.Plan().Epoch; now != epoch+2 {
+		t.Errorf("epoch %d after two changes of %d", now, epoch)
+	}
+	free := cluster.Home{}
+	if got, err := a.Unassign(t.Context(), alice); err != nil || got == free {
+		t.Error(got, err)
+	}
+	if _, err := a.Unassign(t.Context(), alice); err == nil {
+		t.Error("taken back twice")
+	}
+	// The same pairs keep the epoch, others raise it.
+	epoch = a.Plan().Epoch
+	for _, tt := range []struct {
+		mode cluster.Mode
+		want uint64
+	}{{cluster.Balanced, epoch}, {cluster.Manual, epoch + 1}, {cluster.Manual, epoch + 1}} {
+		b, _ := pairOf(t, store, func(c *cluster.RecoveryConfig) { c.Mode = tt.mode })
+		if got := b.Plan().Epoch; got != tt.want {
+			t.Errorf("%s: epoch %d, want %d", tt.mode, got, tt.want)
+		}
+	}
+}
+
+// away is a store that can fail.
+type away struct {
+	cluster.Store
+	mu  sync.Mutex
+	err error
+}
+
+func (s *away) set(err error) { s.mu.Lock(); defer s.mu.Unlock(); s.err = err }
+
+func (s *away) ClusterEpoch(ctx context.Context) (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return 0, s.err
+	}
+	return s.Store.ClusterEpoch(ctx)
+}
+
+func TestStoreAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &away{Store: cluster.NewMemoryStore()}
+		a, b := pairOf(t, store, nil)
+		soon()
+		gone := errors.New("no store")
+		store.set(gone)
+		b.gossip.set("n1", func(m *cluster.Member) { m.State = cluster.Dead })
+		soon()
+		b.wants(t, normal, normal)
+		if err := b.Failover(t.Context(), "n2"); err == nil {
+			t.Error("ordered without a store")
+		}
+		if got := b.Plan().Assign(alice); got.Primary == "" {
+			t.Error("nobody is assigned any more")
+		}
+		if m := b.Reach("n1"); m.PublicURL != "https://n1.example.com" {
+			t.Errorf("n1 is at %q", m.PublicURL)
+		}
+		a.stop()
+		store.set(nil)
+		soon()
+		b.wants(t, status(cluster.Unknown, ""), status(cluster.Backup, cluster.PeerDown))
+		b.moved(t, "n1>n2 gone=true window=0s")
+	})
+}
