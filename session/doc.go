@@ -18,6 +18,7 @@ import (
 	"net/netip"
 
 	"github.com/deskline/deskline/router"
+	"github.com/deskline/deskline/xmpp/jid"
 	"github.com/deskline/deskline/xmpp/sasl"
 	"github.com/deskline/deskline/xmpp/stanza"
 	"github.com/deskline/deskline/xmpp/stream"
@@ -68,6 +69,14 @@ type Authenticator interface {
 	Mechanisms(ch sasl.Channel) []string
 	// Begin starts an exchange; the error is a *sasl.Failure for the client.
 	Begin(ctx context.Context, mech, domain string, ch sasl.Channel) (sasl.Exchange, error)
+}
+
+// Hints adds to the offer of SASL mechanisms what a client can use before it
+// signs in.
+type Hints interface {
+	// AppendHints appends encoded elements for whoever says to be user; whether
+	// that is true or the user exists must not show. It does not block.
+	AppendHints(dst []byte, user jid.JID) []byte
 }
 
 // Observer is told when a bound session is over, however it ended.

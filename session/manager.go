@@ -21,6 +21,7 @@ type Config struct {
 	Router   *router.Router
 	Observer Observer
 	Metrics  Metrics // nil counts nothing
+	Hints    Hints   // nil gives none
 	Features []byte  // encoded features offered to authenticated streams besides binding
 	Limits
 	PingAfter time.Duration // of silence, then the client is asked for a sign of life; 0 never
@@ -80,6 +81,9 @@ func (m *Manager) Open(_ context.Context, conn Conn, o Opening) (*Session, error
 		return nil, stream.NewError(stream.ResourceConstraint, "the server has no room for another session")
 	}
 	s := &Session{m: m, conn: conn, sid: router.NewSID(), domain: domain, lang: o.Lang}
+	if m.cfg.Hints != nil {
+		s.from = m.claimed(o.From)
+	}
 	s.heard.Store(time.Now().Unix())
 	m.enter(s)
 	return s, nil
@@ -111,6 +115,19 @@ func (m *Manager) domain(to string) (jid.JID, bool) {
 		}
 	}
 	return jid.JID{}, false
+}
+
+// claimed reads who a client says it is going to be, zero if that is nobody of
+// this server.
+func (m *Manager) claimed(from string) jid.JID {
+	j, err := jid.Parse(from)
+	if err != nil || j.Local() == "" {
+		return jid.JID{}
+	}
+	if _, ours := m.domain(j.Domain()); !ours {
+		return jid.JID{}
+	}
+	return j.Bare()
 }
 
 // Run looks for clients that have gone silent until ctx ends (XEP-0199 §4.1).

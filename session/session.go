@@ -32,6 +32,7 @@ type Session struct {
 	sid    router.SID
 	domain jid.JID
 	lang   string
+	from   jid.JID // who the client says to be, before it signs in
 
 	interest router.Interest
 	heard    atomic.Int64 // Unix time of the last sign of life
@@ -86,6 +87,9 @@ func (s *Session) Features() []byte {
 		out = append(out, "<mechanisms xmlns='"+stream.NSSASL+"'>"...)
 		for _, mech := range s.m.cfg.Auth.Mechanisms(s.channel()) {
 			out = append(append(append(out, "<mechanism>"...), mech...), "</mechanism>"...)
+		}
+		if !s.from.IsZero() {
+			out = s.m.cfg.Hints.AppendHints(out, s.from)
 		}
 		out = append(out, "</mechanisms>"...)
 	} else {

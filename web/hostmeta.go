@@ -24,6 +24,17 @@ type link struct {
 	Href string `xml:"href,attr" json:"href"`
 }
 
+// add names the doors of a node. Clients that take the first they can use are
+// better off with WebSocket.
+func (d *hostMetaDoc) add(bosh, websocket string) {
+	if websocket != "" {
+		d.Links = append(d.Links, link{relWebSocket, websocket})
+	}
+	if bosh != "" {
+		d.Links = append(d.Links, link{relBOSH, bosh})
+	}
+}
+
 // hostMeta tells clients of any origin where the doors are (XEP-0156 §3.1).
 func (p *pages) hostMeta(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
@@ -39,13 +50,12 @@ func (p *pages) hostMeta(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	doc := hostMetaDoc{Links: []link{}}
-	bosh, websocket := p.doors(p.edge.base(r))
-	// Clients that take the first they can use are better off with WebSocket.
-	if websocket != "" {
-		doc.Links = append(doc.Links, link{relWebSocket, websocket})
-	}
-	if bosh != "" {
-		doc.Links = append(doc.Links, link{relBOSH, bosh})
+	doc.add(p.doors(p.edge.Base(r)))
+	// Further links are for clients that try one after another.
+	if p.site.Mates != nil {
+		for _, mate := range p.site.Mates() {
+			doc.add(mate.BOSH, mate.WebSocket)
+		}
 	}
 	var out []byte
 	var err error

@@ -189,9 +189,9 @@ func (e *Edge) Peer(r *http.Request) (remote netip.AddrPort, secure bool) {
 	return p.remote, p.secure
 }
 
-// base returns the address of this node as the client may use it, without a
+// Base returns the address of this node as the client may use it, without a
 // slash at its end.
-func (e *Edge) base(r *http.Request) string {
+func (e *Edge) Base(r *http.Request) string {
 	pol := e.policy.Load()
 	if pol.PublicURL != "" {
 		return pol.PublicURL
@@ -205,7 +205,7 @@ func (e *Edge) base(r *http.Request) string {
 	return (&url.URL{Scheme: scheme, Host: hostOf(r, &p)}).String()
 }
 
-// secureBase is base with https: it is on the same port.
+// secureBase is Base with https: it is on the same port.
 func (p *policy) secureBase(r *http.Request, from *peer) string {
 	if strings.HasPrefix(p.PublicURL, "https:") {
 		return p.PublicURL

@@ -22,7 +22,13 @@ type Site struct {
 	WebSocket   string   // path of the door, "" = closed
 	DemoUsers   []string // accounts of the demo, without domain; their password is never shown
 	Certificate func() Certificate
+	// Mates, if not nil, returns the doors of other nodes that serve the same
+	// users, for host-meta.
+	Mates func() []Doors
 }
+
+// Doors are the addresses of a node's doors, "" for a closed one.
+type Doors struct{ BOSH, WebSocket string }
 
 // Certificate is what the pages tell about the certificate in service.
 type Certificate struct {
@@ -92,7 +98,7 @@ func (p *pages) page(name string) http.HandlerFunc {
 		if !reads(w, r) {
 			return
 		}
-		base := p.edge.base(r)
+		base := p.edge.Base(r)
 		v := view{Site: p.site, Style: p.style, Base: base, HTTPS: strings.HasPrefix(base, "https:"), User: "you"}
 		v.BOSH, v.WebSocket = p.doors(base)
 		if u, err := url.Parse(base); err == nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -165,6 +166,36 @@ func TestHostMeta(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestHostMetaMates shows that a client finds its way should this node not
+// answer later; its own doors come first.
+func TestHostMetaMates(t *testing.T) {
+	s := site()
+	s.Mates = func() []web.Doors {
+		return []web.Doors{{BOSH: "https://n2.example.com/http-bind", WebSocket: "wss://n2.example.com/xmpp-websocket"}, {WebSocket: "wss://n3.example.com/ws"}}
+	}
+	e, err := web.New(web.Config{Site: s, Log: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	e.ServeHTTP(w, request("GET", "http://chat.example.com:5280/.well-known/host-meta.json", "127.0.0.1:1"))
+	var doc struct{ Links []struct{ Rel, Href string } }
+	if err := json.Unmarshal(w.Body.Bytes(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, l := range doc.Links {
+		got = append(got, strings.TrimPrefix(l.Rel, "urn:xmpp:alt-connections:")+" "+l.Href)
+	}
+	want := []string{
+		"websocket ws://chat.example.com:5280/xmpp-websocket", "xbosh http://chat.example.com:5280/http-bind",
+		"websocket wss://n2.example.com/xmpp-websocket", "xbosh https://n2.example.com/http-bind", "websocket wss://n3.example.com/ws",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -1,0 +1,56 @@
+package session_test
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/deskline/deskline/session"
+	"github.com/deskline/deskline/xmpp/jid"
+	"github.com/deskline/deskline/xmpp/sasl"
+	"github.com/deskline/deskline/xmpp/stream"
+)
+
+type silent struct{}
+
+func (silent) Write(...session.Frame) error     { return nil }
+func (silent) Close(*stream.Error) error        { return nil }
+func (silent) Info() session.ConnInfo           { return session.ConnInfo{Transport: "test"} }
+func (silent) Mechanisms(sasl.Channel) []string { return []string{"PLAIN"} }
+func (silent) Begin(context.Context, string, string, sasl.Channel) (sasl.Exchange, error) {
+	return nil, sasl.NewFailure("invalid-mechanism", "")
+}
+
+// hints names the user back.
+type hints struct{}
+
+func (hints) AppendHints(dst []byte, user jid.JID) []byte {
+	return append(dst, "<hostname>"+user.String()+"</hostname>"...)
+}
+
+func TestHints(t *testing.T) {
+	for _, tt := range []struct {
+		name, from string
+		hints      session.Hints
+		want       string
+	}{
+		{"a user", "alice@example.com", hints{}, "<hostname>alice@example.com</hostname>"},
+		{"with a resource", "Alice@Example.com/desk", hints{}, "<hostname>alice@example.com</hostname>"},
+		{"nobody said", "", hints{}, ""},
+		{"of another server", "alice@example.net", hints{}, ""},
+		{"the server", "example.com", hints{}, ""},
+		{"nonsense", "@@", hints{}, ""},
+		{"no hints to give", "alice@example.com", nil, ""},
+	} {
+		m := session.NewManager(session.Config{Domains: []jid.JID{jid.MustParse("example.com")}, Auth: silent{}, Hints: tt.hints, Log: slog.New(slog.DiscardHandler)})
+		s, err := m.Open(t.Context(), silent{}, session.Opening{To: "example.com", From: tt.from})
+		if err != nil {
+			t.Fatal(tt.name, err)
+		}
+		want := "<mechanism>PLAIN</mechanism>" + tt.want + "</mechanisms>"
+		if got := string(s.Features()); !strings.Contains(got, want) {
+			t.Errorf("%s: %s", tt.name, got)
+		}
+	}
+}
