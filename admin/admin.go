@@ -31,6 +31,7 @@ type Config struct {
 	Remote  bool
 	Metrics *Metrics       // nil = no /metrics
 	Level   *slog.LevelVar // nil = cannot be changed
+	Cluster Cluster        // nil = the node stands alone
 	Log     *slog.Logger
 }
 
@@ -58,6 +59,7 @@ func New(cfg Config) *Server {
 	s.mux.HandleFunc("GET /readyz", s.readyz)
 	s.mux.HandleFunc("GET /loglevel", s.loglevel)
 	s.mux.HandleFunc("PUT /loglevel", s.setLoglevel)
+	s.handleCluster()
 	if cfg.Metrics != nil {
 		s.mux.Handle("GET /metrics", cfg.Metrics.handler())
 	}
@@ -128,7 +130,7 @@ func line(w http.ResponseWriter, status int, text string) {
 }
 
 func index(w http.ResponseWriter, _ *http.Request) {
-	line(w, http.StatusOK, "Deskline\n\n/healthz\n/readyz\n/metrics\n/loglevel\n/debug/pprof/")
+	line(w, http.StatusOK, "Deskline\n\n/healthz\n/readyz\n/metrics\n/loglevel\n/cluster\n/debug/pprof/")
 }
 
 func (s *Server) loglevel(w http.ResponseWriter, _ *http.Request) {

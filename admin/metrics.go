@@ -32,6 +32,7 @@ type Metrics struct {
 	ended          *prometheus.CounterVec
 	store          *prometheus.HistogramVec
 	storeErrors    *prometheus.CounterVec
+	failovers      *prometheus.CounterVec
 
 	reasons, results labels
 }
@@ -51,6 +52,7 @@ func NewMetrics(version string, log *slog.Logger) *Metrics {
 			Buckets: []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5},
 		}, []string{"operation"}),
 		storeErrors: counters("deskline_store_errors_total", "The store's operations in which the disk or the file failed.", "operation"),
+		failovers:   counters("deskline_failovers_total", "Takeovers of users by a node of the pair, seen to begin by this node, by reason.", "reason"),
 	}
 	stanzas := counters("deskline_stanzas_total", "Stanzas by kind and direction: in from clients, out to clients.", "kind", "direction")
 	for kind := stanza.KindMessage; kind <= stanza.KindIQ; kind++ {
@@ -65,7 +67,7 @@ func NewMetrics(version string, log *slog.Logger) *Metrics {
 		ConstLabels: prometheus.Labels{"version": version, "go": runtime.Version()},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.delivery, m.logins, m.ended, m.store, m.storeErrors, stanzas, build,
+	m.registry.MustRegister(m.delivery, m.logins, m.ended, m.store, m.storeErrors, m.failovers, stanzas, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -118,6 +120,9 @@ func (m *Metrics) Login(mechanism, result string) {
 func (m *Metrics) Ended(transport, reason string) {
 	m.ended.WithLabelValues(transport, m.reasons.bound(reason)).Inc()
 }
+
+// Failover counts a node that begins to take over the users of its peer.
+func (m *Metrics) Failover(reason string) { m.failovers.WithLabelValues(reason).Inc() }
 
 // Store returns what notes operations of one kind, how long they took and
 // whether the store failed.

@@ -22,7 +22,7 @@ type checks struct {
 
 type check struct {
 	name string
-	run  func(ctx context.Context) error
+	run  func(ctx context.Context) (string, error)
 
 	mu  sync.Mutex // guards now
 	now *flight    // nil while nobody asks
@@ -31,9 +31,10 @@ type check struct {
 // flight is one run of a check, whose answer goes to all who ask meanwhile: a
 // check that hangs must not gather goroutines.
 type flight struct {
-	done chan struct{} // closed once the rest is set
-	err  error
-	ms   int64
+	done   chan struct{} // closed once the rest is set
+	detail string
+	err    error
+	ms     int64
 }
 
 func (c *check) ask(ctx context.Context) *flight {
@@ -48,7 +49,7 @@ func (c *check) ask(ctx context.Context) *flight {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTime)
 		defer cancel()
 		began := time.Now()
-		f.err = c.run(ctx)
+		f.detail, f.err = c.run(ctx)
 		f.ms = time.Since(began).Milliseconds()
 		c.mu.Lock()
 		c.now = nil
@@ -60,15 +61,21 @@ func (c *check) ask(ctx context.Context) *flight {
 
 // result is what /readyz tells of a check.
 type result struct {
-	Name  string `json:"name"`
-	OK    bool   `json:"ok"`
-	Error string `json:"error,omitempty"`
-	MS    int64  `json:"ms"`
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Error  string `json:"error,omitempty"`
+	Detail string `json:"detail,omitempty"`
+	MS     int64  `json:"ms"`
 }
 
 // Check makes readiness depend on run, which is called at each request for
 // /readyz and told by its context to end after some seconds.
 func (s *Server) Check(name string, run func(ctx context.Context) error) {
+	s.Describe(name, func(ctx context.Context) (string, error) { return "", run(ctx) })
+}
+
+// Describe is Check with something to tell while all is well.
+func (s *Server) Describe(name string, run func(ctx context.Context) (detail string, err error)) {
 	s.checks.mu.Lock()
 	defer s.checks.mu.Unlock()
 	s.checks.list = append(s.checks.list, &check{name: name, run: run})
@@ -127,6 +134,9 @@ func lines(ready bool, results []result) string {
 		if !r.OK {
 			said = r.Error
 		}
+		if r.Detail != "" {
+			said += ", " + r.Detail
+		}
 		out = append(out, r.Name+": "+strings.ReplaceAll(said, "\n", " ")+" ("+strconv.FormatInt(r.MS, 10)+" ms)")
 	}
 	return strings.Join(out, "\n")
@@ -144,7 +154,7 @@ func runAll(ctx context.Context, list []*check) []result {
 		results[i].Name = list[i].name
 		select {
 		case <-f.done:
-			results[i].MS, results[i].OK = f.ms, f.err == nil
+			results[i].MS, results[i].OK, results[i].Detail = f.ms, f.err == nil, f.detail
 			if f.err != nil {
 				results[i].Error = f.err.Error()
 			}

@@ -18,6 +18,14 @@ type Sources struct {
 	CertificateExpiry func() time.Time                  // of the certificate in service
 	Gauges            map[string]func() float64         // further ones, by full name
 	GaugeHelp         map[string]string                 // for Gauges
+	Labelled          []Labelled                        // further ones with labels
+}
+
+// Labelled is a gauge that has a value for each of some labels.
+type Labelled struct {
+	Name, Help string
+	Labels     []string
+	Read       func(emit func(value float64, labels ...string))
 }
 
 // Watch adds sources. It is called once, before the first reading.
@@ -32,6 +40,7 @@ func (m *Metrics) Watch(s Sources) error {
 type watcher struct {
 	s      Sources
 	gauges map[string]*prometheus.Desc
+	labels []*prometheus.Desc // of s.Labelled
 }
 
 var (
@@ -49,6 +58,9 @@ func newWatcher(s Sources) *watcher {
 	for name := range s.Gauges {
 		w.gauges[name] = prometheus.NewDesc(name, s.GaugeHelp[name], nil, nil)
 	}
+	for _, l := range s.Labelled {
+		w.labels = append(w.labels, prometheus.NewDesc(l.Name, l.Help, l.Labels, nil))
+	}
 	return w
 }
 
@@ -58,6 +70,9 @@ func (w *watcher) Describe(ch chan<- *prometheus.Desc) {
 		ch <- d
 	}
 	for _, d := range w.gauges {
+		ch <- d
+	}
+	for _, d := range w.labels {
 		ch <- d
 	}
 }
@@ -89,5 +104,8 @@ func (w *watcher) Collect(ch chan<- prometheus.Metric) {
 	}
 	for name, d := range w.gauges {
 		gauge(d, w.s.Gauges[name]())
+	}
+	for i, l := range w.s.Labelled {
+		l.Read(func(value float64, labels ...string) { gauge(w.labels[i], value, labels...) })
 	}
 }

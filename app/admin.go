@@ -11,8 +11,15 @@ import (
 // buildAdmin sets up what operators see. It reads numbers that the parts keep
 // anyway.
 func (n *node) buildAdmin(context.Context) error {
-	n.admin = admin.New(admin.Config{Remote: !onLoopback(n.cfg.Admin.Listen), Metrics: n.metrics, Level: n.level, Log: n.log})
+	cfg := admin.Config{Remote: !onLoopback(n.cfg.Admin.Listen), Metrics: n.metrics, Level: n.level, Log: n.log}
+	if n.recovery != nil {
+		cfg.Cluster = desk{n}
+	}
+	n.admin = admin.New(cfg)
 	n.admin.Check("store", n.store.Ping)
+	if n.recovery != nil {
+		n.admin.Describe("cluster", n.checkCluster)
+	}
 	return n.metrics.Watch(admin.Sources{
 		Sessions:          map[string]func() int{"bosh": func() int { return n.bosh.Stats().Sessions }, "websocket": n.websocket.Len},
 		Held:              func() int { return int(n.bosh.Stats().Held) },
@@ -22,6 +29,7 @@ func (n *node) buildAdmin(context.Context) error {
 		Gauges:            map[string]func() float64{"deskline_logins_waiting": func() float64 { return float64(n.accounts.Stats().Waiting) }},
 		GaugeHelp:         map[string]string{"deskline_logins_waiting": "Passwords that wait for their turn to be checked."},
 		CertificateExpiry: func() time.Time { return n.certs.NotAfter() },
+		Labelled:          n.clusterMetrics(),
 	})
 }
 

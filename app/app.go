@@ -112,6 +112,11 @@ func (n *node) start(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return n.sessions.Run(ctx) })
 	g.Go(func() error { return n.certs.Run(ctx) })
 	g.Go(func() error { return trim(ctx) })
+	if n.members != nil {
+		g.Go(func() error { return n.members.Run(ctx) })
+		g.Go(func() error { return n.recovery.Run(ctx) })
+		g.Go(func() error { return n.report(ctx) })
+	}
 	g.Go(func() error { return n.edge.Serve(n.public) })
 	if n.private != nil {
 		g.Go(func() error { return n.admin.Serve(n.private) })
@@ -125,6 +130,9 @@ func (n *node) ready() {
 		private = n.private.Addr()
 		n.log.Info("listening", "name", "admin", "addr", private.String())
 	}
+	if n.members != nil {
+		n.log.Info("listening", "name", "gossip", "addr", n.members.Addr())
+	}
 	n.log.Info("ready", "version", Version(), "domains", n.cfg.Domains)
 	if n.options.Ready != nil {
 		n.options.Ready(n.public.Addr(), private)
@@ -132,12 +140,12 @@ func (n *node) ready() {
 }
 
 // stop lets go in the order of the architecture: nobody new, held requests
-// answered, then the listeners.
+// answered, then the listeners, then the goodbye to other nodes.
 func (n *node) stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopTime)
 	defer cancel()
 	n.admin.Drain()
 	n.sessions.Drain()
 	err := errors.Join(n.bosh.Shutdown(ctx), n.websocket.Shutdown(ctx), n.edge.Shutdown(ctx))
-	return errors.Join(err, n.admin.Shutdown(ctx))
+	return errors.Join(err, n.leave(ctx), n.admin.Shutdown(ctx))
 }

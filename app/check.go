@@ -24,7 +24,11 @@ type CheckResult struct {
 func Check(ctx context.Context, cfg configs.Config) []CheckResult {
 	n := &node{cfg: cfg}
 	results := []CheckResult{checkCerts(n), checkStore(ctx, cfg)}
-	for _, l := range []struct{ name, addr string }{{"http.listen", cfg.HTTP.Listen}, {"admin.listen", cfg.Admin.Listen}} {
+	listeners := []struct{ name, addr string }{{"http.listen", cfg.HTTP.Listen}, {"admin.listen", cfg.Admin.Listen}}
+	if cfg.Cluster.Node != "" {
+		listeners = append(listeners, struct{ name, addr string }{"cluster.listen", cfg.Cluster.Listen})
+	}
+	for _, l := range listeners {
 		if l.addr == "" || l.addr == "off" {
 			continue
 		}

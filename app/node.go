@@ -15,7 +15,9 @@ import (
 	"github.com/deskline/deskline/auth"
 	"github.com/deskline/deskline/bosh"
 	"github.com/deskline/deskline/certs"
+	"github.com/deskline/deskline/cluster"
 	"github.com/deskline/deskline/configs"
+	"github.com/deskline/deskline/discovery"
 	"github.com/deskline/deskline/info"
 	"github.com/deskline/deskline/offline"
 	"github.com/deskline/deskline/presence"
@@ -34,7 +36,7 @@ import (
 // node is all parts of a running node.
 type node struct {
 	options Options
-	cfg     configs.Config
+	cfg     configs.Config // in force; for the loop of Run alone, others read options.Config
 	log     *slog.Logger
 	level   *slog.LevelVar
 	domains []jid.JID
@@ -55,6 +57,8 @@ type node struct {
 	edge      *web.Edge
 	admin     *admin.Server
 	metrics   *admin.Metrics
+	members   *cluster.Members  // nil = the node stands alone
+	recovery  *cluster.Recovery // nil = the node stands alone
 
 	public, private net.Listener
 }
@@ -68,7 +72,7 @@ func build(ctx context.Context, o Options) (*node, error) {
 		}
 		n.domains = append(n.domains, j)
 	}
-	for _, step := range []func(context.Context) error{n.buildStore, n.buildCore, n.buildDoors, n.buildAdmin, n.demo} {
+	for _, step := range []func(context.Context) error{n.buildStore, n.buildCluster, n.buildCore, n.buildDoors, n.buildAdmin, n.demo} {
 		if err := step(ctx); err != nil {
 			n.close()
 			return nil, err
@@ -78,6 +82,7 @@ func build(ctx context.Context, o Options) (*node, error) {
 }
 
 func (n *node) close() {
+	n.closeCluster()
 	if n.store == nil {
 		return
 	}
@@ -167,8 +172,12 @@ func (n *node) buildCore(context.Context) error {
 	}
 	n.mux.RegisterDisco(disco)
 
+	var hints session.Hints
+	if n.recovery != nil && n.cfg.Discovery.Hostnames {
+		hints = discovery.Hostnames{Directory: n}
+	}
 	n.sessions = session.NewManager(session.Config{
-		Domains: n.domains, Auth: n.accounts, Router: n.router, Observer: n.presence, Metrics: n.metrics,
+		Domains: n.domains, Auth: n.accounts, Router: n.router, Observer: n.presence, Metrics: n.metrics, Hints: hints,
 		Features: append([]byte(streamFeatures), disco.Caps(n.mux)...),
 		Limits:   sessionLimits(n.cfg), PingAfter: 5 * time.Minute, PingWait: time.Minute, Log: n.log,
 	})
@@ -182,6 +191,9 @@ func (n *node) buildDoors(context.Context) error {
 	}
 	if n.cfg.WebSocket.Enabled {
 		site.WebSocket = n.cfg.WebSocket.Path
+	}
+	if n.recovery != nil {
+		site.Mates = n.mates
 	}
 	if n.cfg.Demo.Enabled {
 		site.DemoUsers = demoUsers()
@@ -201,6 +213,10 @@ func (n *node) buildDoors(context.Context) error {
 		Limits: webSocketLimits(n.cfg), Open: websocket.Sessions(n.sessions), Peer: n.edge.Peer,
 		AllowOrigin: n.edge.AllowOrigin, Domain: n.cfg.Domains[0], Budget: n.bosh, Delivered: n.metrics.Delivered, Log: n.log,
 	})
+	n.edge.Handle(discovery.Path, discovery.New(discovery.Config{
+		Directory: n, Domains: n.cfg.Domains, TTL: n.cfg.Discovery.TTL, Rate: n.cfg.Discovery.Rate,
+		Base: n.edge.Base, Peer: n.edge.Peer, Origin: n.edge.AllowOrigin, Log: n.log,
+	}))
 	if n.cfg.BOSH.Enabled {
 		for _, path := range n.cfg.BOSH.Paths {
 			n.edge.HandlePoll(path, n.bosh)

@@ -50,7 +50,9 @@ func (r *reloading) write(t *testing.T, cfg configs.Config) {
 	if err := cfg.Print(&text); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(r.file, text.Bytes(), 0o600); err != nil {
+	// A secret is not printed, and *** would not do for a key.
+	file := strings.Replace(text.String(), "  key: '***'", "  key: "+cfg.Cluster.Key.Reveal(), 1)
+	if err := os.WriteFile(r.file, []byte(file), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -165,11 +167,19 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 	texts := map[string]string{
 		"data_dir": t.TempDir(), "http.public_url": "https://chat.example.com", "http.listen": "127.0.0.1:1",
 		"admin.listen": "127.0.0.1:2", "websocket.path": "/ws", "demo.password": "secret",
+		"cluster.node": "n1", "cluster.listen": ":1", "cluster.advertise": "192.0.2.1", "cluster.public_url": "https://n1.example.com",
+		"cluster.internal_url": "http://192.0.2.1", "cluster.key": "MDEyMzQ1Njc4OWFiY2RlZg==", "cluster.seeds_file": "seeds",
 	}
 	lists := map[string]string{
 		"domains": "example.com", "http.cors_origins": "https://a.example", "bosh.paths": "/b", "auth.mechanisms": "PLAIN", "certs.hosts": "a.example",
+		"cluster.seeds": "n2.example.com",
+	}
+	if strings.HasPrefix(k.path, "cluster.") { // a node has a name, an address and a pair
+		cfg.Cluster.Node, cfg.Cluster.PublicURL = texts["cluster.node"], texts["cluster.public_url"]
+		cfg.Cluster.Pairs = []configs.Pair{{"n1", "n2"}}
 	}
 	switch {
+	case k.path == "cluster.pairs":
 	case k.path == "certs.cert_file" || k.path == "certs.key_file":
 		cfg.Certs.CertFile, cfg.Certs.KeyFile = certFile, keyFile
 	case k.path == "http.trusted_proxies":

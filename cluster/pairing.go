@@ -33,8 +33,11 @@ func (r *Recovery) watch(ctx context.Context) error {
 		return err
 	}
 	p := r.standing(r.pair)
-	if err := r.cfg.Members.Update(func(m *Meta) { m.Draining = p.Drained[r.pair.Index(r.cfg.Node)] || m.Leaving }); err != nil {
-		return err
+	if drained := p.Drained[r.pair.Index(r.cfg.Node)]; drained != r.drained {
+		r.drained = drained
+		if err := r.cfg.Members.Update(func(m *Meta) { m.Draining = drained || m.Leaving }); err != nil {
+			return err
+		}
 	}
 	return r.carryOut(ctx, p.Standing)
 }
@@ -118,6 +121,9 @@ func (r *Recovery) change(ctx context.Context, pair Pair, fn func(*pairRecord) e
 		if err != nil && !errors.Is(err, ErrConflict) {
 			return err
 		}
+		if err == nil && r.cfg.Failover != nil {
+			count(before.Standing, after.Standing, r.cfg.Failover)
+		}
 		if loaded := r.load(ctx); loaded != nil || err == nil {
 			return loaded
 		}
@@ -126,6 +132,15 @@ func (r *Recovery) change(ctx context.Context, pair Pair, fn func(*pairRecord) e
 }
 
 const changesTried = 10
+
+// count tells of takeovers that began.
+func count(before, after Standing, tell func(Reason)) {
+	for i := range after {
+		if after[i].State == TakingOver && before[i].State != TakingOver {
+			tell(after[i].Reason)
+		}
+	}
+}
 
 // move is a [Mover] at work.
 type move struct {

@@ -47,6 +47,8 @@ type RecoveryConfig struct {
 	Store   Store
 	Members Membership
 	Mover   Mover // nil = sessions cannot be handed over
+	// Failover, if not nil, is told when this node has seen a takeover begin.
+	Failover func(Reason)
 
 	AutoFallback time.Duration // after a node is well again; 0 = an administrator says when
 	ServiceDelay time.Duration // its services may fail for so long
@@ -72,6 +74,7 @@ type Recovery struct {
 	running *move
 	moves   sync.WaitGroup
 	failing bool // the store, told already
+	drained bool // as the others were told
 }
 
 // shared is what the nodes share beside assignments. It is never changed.

@@ -29,6 +29,8 @@ type Config struct {
 	BOSH      BOSH      `key:"bosh"`
 	WebSocket WebSocket `key:"websocket"`
 	Store     Store     `key:"store"`
+	Cluster   Cluster   `key:"cluster"`
+	Discovery Discovery `key:"discovery"`
 	Auth      Auth      `key:"auth"`
 	Certs     Certs     `key:"certs"`
 	Admin     Admin     `key:"admin"`
@@ -154,6 +156,11 @@ func Default() Config {
 		},
 		WebSocket: WebSocket{Enabled: true, Path: "/xmpp-websocket", Ping: 45 * time.Second},
 		Store:     Store{Kind: "sqlite"},
+		Cluster: Cluster{
+			Listen: ":7946", Mode: "balanced", ServiceDelay: 90 * time.Second, StartDelay: 2 * time.Minute,
+			ReloginUpper: 30 * time.Second, Probe: 250 * time.Millisecond, Suspicion: 5,
+		},
+		Discovery: Discovery{TTL: 24 * time.Hour, Rate: 600, Hostnames: true},
 		Auth: Auth{
 			Mechanisms: []string{"SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"},
 			Plain:      "secure", Iterations: 4096, FailedLoginsPerMinute: 20,

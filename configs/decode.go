@@ -16,6 +16,13 @@ func decode(dst reflect.Value, raw any, fromEnv bool) error {
 	if dst.Kind() == reflect.Slice {
 		return decodeList(dst, raw)
 	}
+	if _, ok := dst.Interface().(Pair); ok {
+		pair, err := decodePair(raw)
+		if err == nil {
+			dst.Set(reflect.ValueOf(pair))
+		}
+		return err
+	}
 	switch raw.(type) {
 	case []any:
 		return errors.New("is a list, one value is expected")
@@ -136,6 +143,12 @@ func encode(v reflect.Value) any {
 		list := make([]string, len(v))
 		for i, p := range v {
 			list[i] = p.String()
+		}
+		return list
+	case []Pair:
+		list := make([][]string, len(v))
+		for i, p := range v {
+			list[i] = p.names()
 		}
 		return list
 	case []string:

@@ -75,7 +75,7 @@ func code(v reflect.Value) string {
 	if list, ok := encode(v).([]string); ok {
 		text = strings.Join(list, ", ")
 	}
-	if text == "" {
+	if text == "" || v.Kind() == reflect.Slice && v.Len() == 0 {
 		return ""
 	}
 	return "`" + text + "`"

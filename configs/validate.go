@@ -19,7 +19,7 @@ import (
 var mechanisms = []string{"SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"}
 
 // reserved are the paths of the HTTP listener that no door can have.
-var reserved = []string{"/", "/.well-known/host-meta", "/.well-known/host-meta.json", "/certificate", "/certificate.pem", "/certificate.cer"}
+var reserved = []string{"/", "/.well-known/host-meta", "/.well-known/host-meta.json", "/certificate", "/certificate.pem", "/certificate.cer", "/discovery/v1/nodes"}
 
 // Off is the address of a listener that is not wanted.
 const Off = "off"
@@ -55,6 +55,7 @@ func (l *loader) validate() {
 	l.checkAuth()
 	l.checkCerts()
 	l.checkLimits()
+	l.checkCluster()
 }
 
 // checkBounds compares with the tags of the field.

@@ -26,6 +26,7 @@ type cli struct {
 	out, errOut io.Writer
 	file        string // -c
 	json        bool
+	admin       string // address of the admin port, "" = from the configuration
 }
 
 // usageError is a mistake in how the command was called.
@@ -71,7 +72,7 @@ func (c *cli) root() *cobra.Command {
 	root.SetOut(c.out)
 	root.SetErr(c.errOut)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(c.serve(), c.check(), c.config(), c.user(), c.version())
+	root.AddCommand(c.serve(), c.check(), c.config(), c.user(), c.cluster(), c.version())
 	return root
 }
 

@@ -2,8 +2,10 @@ package main
 
 import (
 	"errors"
+	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -34,6 +36,7 @@ func TestScripts(t *testing.T) {
 			"await":    await,
 			"exitcode": exitCode,
 			"csv":      writeCSV,
+			"freeport": freePort,
 		},
 	})
 }
@@ -79,6 +82,31 @@ func exitCode(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs("stderr"), []byte(ts.ReadFile("stderr")), 0o600))
 	if got != want {
 		ts.Fatalf("exit code %d, want %d; %s", got, want, ts.ReadFile("stderr"))
+	}
+}
+
+// freeport NAME… puts the numbers of free ports into variables, and into the
+// files that have them as @NAME@.
+func freePort(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: freeport NAME…")
+	}
+	var pairs []string
+	for _, name := range args {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		ts.Check(err)
+		defer l.Close() // until all are found, so that they differ
+		_, port, err := net.SplitHostPort(l.Addr().String())
+		ts.Check(err)
+		ts.Setenv(name, port)
+		pairs = append(pairs, "@"+name+"@", port)
+	}
+	files, err := filepath.Glob(ts.MkAbs("*.yaml"))
+	ts.Check(err)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		ts.Check(err)
+		ts.Check(os.WriteFile(file, []byte(strings.NewReplacer(pairs...).Replace(string(text))), 0o600))
 	}
 }
 
