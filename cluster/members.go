@@ -69,6 +69,7 @@ type Members struct {
 	view  atomic.Pointer[View]
 	wake  chan struct{} // something about the members is new
 	news  chan struct{} // something about this node is new
+	turn  chan struct{} // held by who announces: memberlist wants one at a time
 
 	mu       sync.Mutex // guards what follows; taken under locks of memberlist, so nothing is called under it
 	meta     Meta
@@ -94,7 +95,7 @@ func Open(ctx context.Context, cfg Config) (*Members, error) {
 	}
 	m := &Members{
 		cfg: cfg, seeds: seeds{list: cfg.Seeds, file: cfg.SeedsFile, log: cfg.Log}, meta: cfg.Meta,
-		wake: make(chan struct{}, 1), news: make(chan struct{}, 1), nodes: map[router.NodeID]*known{},
+		wake: make(chan struct{}, 1), news: make(chan struct{}, 1), turn: make(chan struct{}, 1), nodes: map[router.NodeID]*known{},
 	}
 	m.view.Store(&View{Self: cfg.Node})
 	gossip, err := m.gossipConfig(ctx)
@@ -115,7 +116,11 @@ func Open(ctx context.Context, cfg Config) (*Members, error) {
 func (m *Members) View() *View { return m.view.Load() }
 
 // Addr returns the address that others use for gossip.
-func (m *Members) Addr() string { return m.list.LocalNode().Address() }
+func (m *Members) Addr() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.nodes[m.cfg.Node].Addr.String()
+}
 
 // Update changes what this node tells of itself. The others hear of it soon;
 // changes that come quickly go together.
@@ -173,11 +178,19 @@ func (m *Members) Leave(ctx context.Context) error {
 	if wait <= 0 {
 		return ctx.Err()
 	}
-	err := m.list.UpdateNode(wait / 2)
+	err := m.say(wait / 2)
 	if err = errors.Join(err, m.list.Leave(wait/2)); err != nil {
 		return fmt.Errorf("leave the cluster: %w", err)
 	}
 	return nil
+}
+
+// say tells the others what this node is now, and waits until somebody was told
+// or for the time given.
+func (m *Members) say(wait time.Duration) error {
+	m.turn <- struct{}{}
+	defer func() { <-m.turn }()
+	return m.list.UpdateNode(wait)
 }
 
 func (m *Members) leaving() bool {
@@ -208,7 +221,7 @@ func (m *Members) announce(ctx context.Context) {
 			continue
 		}
 		// It is told to the others even if this gives up waiting.
-		if err := m.list.UpdateNode(time.Second); err != nil {
+		if err := m.say(time.Second); err != nil {
 			m.cfg.Log.DebugContext(ctx, "announcing slowly", "err", err)
 		}
 		signal(m.wake)

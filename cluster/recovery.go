@@ -271,25 +271,24 @@ func (r *Recovery) reassign(ctx context.Context, before *Plan, epoch uint64) err
 	return nil
 }
 
-// introduce writes down how to reach this node.
+// introduce writes down how to reach the nodes that are heard of, so that clients
+// can be told of one that is away though this process never heard of it.
 func (r *Recovery) introduce(ctx context.Context) error {
-	self, ok := r.cfg.Members.View().Member(r.cfg.Node)
-	if !ok {
-		return nil
+	s, plan := r.records.Load(), r.plan.Load()
+	for _, m := range r.cfg.Members.View().Members {
+		now := nodeRecord{m.PublicURL, m.BOSH, m.WebSocket}
+		if m.State != Alive || !plan.has(m.ID) || s.nodes[m.ID] == now {
+			continue
+		}
+		key := nodePrefix + string(m.ID)
+		data, err := json.Marshal(now)
+		if err != nil {
+			return fmt.Errorf("node %s: %w", m.ID, err)
+		}
+		err = r.cfg.Store.SaveClusterRecord(ctx, Record{Key: key, Data: data, Version: s.versions[key]}, false)
+		if err != nil && !errors.Is(err, ErrConflict) { // a conflict is seen by the next look
+			return err
+		}
 	}
-	s := r.records.Load()
-	now := nodeRecord{self.PublicURL, self.BOSH, self.WebSocket}
-	if s.nodes[r.cfg.Node] == now {
-		return nil
-	}
-	key := nodePrefix + string(r.cfg.Node)
-	data, err := json.Marshal(now)
-	if err != nil {
-		return err
-	}
-	err = r.cfg.Store.SaveClusterRecord(ctx, Record{Key: key, Data: data, Version: s.versions[key]}, false)
-	if errors.Is(err, ErrConflict) {
-		return nil // seen by the next look
-	}
-	return err
+	return nil
 }

@@ -46,8 +46,9 @@ go_tests() {
 	go test $race -timeout 8m ./...
 }
 
-client_tests() {
-	cd test/clients || return 1
+# node_tests FOLDER runs the tests of a package of Node.js.
+node_tests() {
+	cd "$1" || return 1
 	if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
 		npm ci --no-audit --no-fund || return 1
 		touch node_modules/.package-lock.json
@@ -55,18 +56,24 @@ client_tests() {
 	DESKLINE_BIN="$OLDPWD/bin/deskline" npm test
 }
 
+# node_part NAME FOLDER tests such a package.
+node_part() {
+	if ! command -v npm >/dev/null; then
+		skip "$1" "npm is missing"
+	elif [ ! -x bin/deskline ]; then
+		skip "$1" "bin/deskline was not built"
+	else
+		part "$1" eval "(node_tests $2)"
+	fi
+}
+
 scripts/install.sh
 part "build" make --no-print-directory build
 part "go vet" go vet ./...
 part "go test" go_tests
 part "fuzz targets, ${FUZZTIME:-3} s each" scripts/fuzz.sh "${FUZZTIME:-3}"
-if ! command -v npm >/dev/null; then
-	skip "real clients" "npm is missing"
-elif [ ! -x bin/deskline ]; then
-	skip "real clients" "bin/deskline was not built"
-else
-	part "real clients" eval '(client_tests)'
-fi
+node_part "resolver" web/resolver
+node_part "real clients" test/clients
 
 echo
 echo "== results"
