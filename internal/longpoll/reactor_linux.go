@@ -3,7 +3,9 @@ package longpoll
 import (
 	"errors"
 	"fmt"
+	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -13,7 +15,9 @@ import (
 type reactor struct {
 	engine *Engine
 	epoll  int
-	alarm  int // an eventfd, to wake it
+	alarm  int      // an eventfd, to wake it
+	file   *os.File // of epoll, for the runtime's poller
+	wait   syscall.RawConn
 
 	// Owned by the goroutine.
 	scratch []byte
@@ -48,6 +52,17 @@ func newReactor(e *Engine) (*reactor, error) {
 	}
 	r := &reactor{engine: e, epoll: ep, alarm: alarm, scratch: make([]byte, scratchSize), words: words{make(map[string]string)}}
 	r.head.fields = make([]field, 0, maxFields)
+	// A thread that waits in the kernel would keep a processor from those it has
+	// made ready. An epoll can be watched by another: it is the runtime that waits.
+	err = unix.SetNonblock(ep, true)
+	r.file = os.NewFile(uintptr(ep), "epoll")
+	if err == nil {
+		r.wait, err = r.file.SyscallConn()
+	}
+	if err != nil {
+		r.release()
+		return nil, fmt.Errorf("wait for epoll: %w", err)
+	}
 	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(alarm)}
 	if err := unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, alarm, &ev); err != nil {
 		r.release()
@@ -57,7 +72,7 @@ func newReactor(e *Engine) (*reactor, error) {
 }
 
 func (r *reactor) release() {
-	_ = unix.Close(r.epoll)
+	_ = r.file.Close()
 	_ = unix.Close(r.alarm)
 }
 
@@ -97,31 +112,43 @@ func (r *reactor) forget(c *conn) {
 
 // run serves until the engine is closing.
 func (r *reactor) run() {
-	tick := r.tick()
-	swept := r.engine.now()
-	for {
-		n, err := unix.EpollWait(r.epoll, r.batch[:], int(tick.Milliseconds()))
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			r.engine.cfg.Log.Error("wait for connections", "err", err)
+	var (
+		tick    = r.tick()
+		due     time.Time // the next sweep
+		n       int
+		failed  error
+		collect = func(uintptr) bool {
+			n, failed = unix.EpollWait(r.epoll, r.batch[:], 0)
+			return n != 0
+		}
+	)
+	for !r.engine.closing.Load() {
+		if now := time.Now(); !now.Before(due) {
+			r.sweep()
+			due = now.Add(tick)
+			_ = r.file.SetReadDeadline(due) // Read would fail too
+		}
+		n, failed = 0, nil
+		err := r.wait.Read(collect)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(failed, unix.EINTR):
+			continue
+		case err != nil || failed != nil:
+			r.engine.cfg.Log.Error("wait for connections", "err", errors.Join(err, failed))
 			return
 		}
-		woken := r.resolve(max(n, 0))
-		for i := range max(n, 0) {
+		woken := r.resolve(n)
+		for i := range n {
 			if c := r.ready[i]; c != nil {
 				r.ready[i] = nil
 				c.event(r.batch[i].Events)
 			}
 		}
-		now := r.engine.now()
-		if woken || now-swept >= tick {
-			swept = now
-			r.sweep(now)
-		}
-		if r.engine.closing.Load() {
-			r.closeAll()
-			return
+		if woken {
+			r.sweep()
 		}
 	}
+	r.closeAll()
 }
 
 // resolve finds the connections of a batch; woken says that somebody called.
@@ -157,11 +184,11 @@ func (r *reactor) tick() time.Duration {
 
 // sweep ends the connections whose time is over, and idle ones when the engine
 // is to stop.
-func (r *reactor) sweep(now time.Duration) {
-	draining := r.engine.draining.Load()
+func (r *reactor) sweep() {
+	now, draining := int64(r.engine.now()), r.engine.draining.Load()
 	for _, c := range r.all() {
-		if d := c.deadline.Load(); d != 0 && int64(now) >= d || draining {
-			c.overdue(int64(now), draining)
+		if d := c.deadline.Load(); d != 0 && now >= d || draining {
+			c.overdue(now, draining)
 		}
 	}
 	clear(r.swept)
