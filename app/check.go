@@ -5,18 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 
 	"github.com/deskline/deskline/certs"
 	"github.com/deskline/deskline/configs"
+	"github.com/deskline/deskline/store/redis"
 	"github.com/deskline/deskline/store/sqlite"
 )
 
 // CheckResult is one line of a check.
 type CheckResult struct {
-	Name   string
-	Detail string
-	Err    error
+	Name    string
+	Detail  string
+	Warning string // it works, but not as it should; "" = nothing
+	Err     error
 }
 
 // Check tries what the configuration names without running a node: the
@@ -52,8 +53,11 @@ func checkCerts(n *node) CheckResult {
 }
 
 func checkStore(ctx context.Context, cfg configs.Config) CheckResult {
+	if cfg.Store.Kind == "redis" {
+		return checkRedis(ctx, cfg)
+	}
 	r := CheckResult{Name: "store", Detail: cfg.StorePath()}
-	if _, err := os.Stat(cfg.StorePath()); errors.Is(err, os.ErrNotExist) {
+	if StoreMissing(cfg) != nil {
 		r.Detail += ", made at the first start"
 		return r
 	}
@@ -63,6 +67,20 @@ func checkStore(ctx context.Context, cfg configs.Config) CheckResult {
 		return r
 	}
 	r.Err = errors.Join(s.Ping(ctx), s.Close())
+	return r
+}
+
+func checkRedis(ctx context.Context, cfg configs.Config) CheckResult {
+	rc := redisConfig(cfg, discard())
+	r := CheckResult{Name: "store", Detail: rc.Where()}
+	s, err := redis.Open(ctx, rc)
+	if err != nil {
+		r.Err = err
+		return r
+	}
+	report, err := s.Inspect(ctx)
+	r.Detail, r.Warning = fmt.Sprintf("%s, %s", rc.Where(), report.Server), report.Warning
+	r.Err = errors.Join(err, s.Ping(ctx), s.Close())
 	return r
 }
 

@@ -76,10 +76,6 @@ func (n *node) demoPassword(ctx context.Context) (string, error) {
 	if p := n.cfg.Demo.Password.Reveal(); p != "" {
 		return p, nil
 	}
-	kept, err := n.store.Meta(ctx, demoPasswordKey)
-	if err != nil || len(kept) > 0 {
-		return string(kept), err
-	}
-	p := strings.ToLower(rand.Text()[:12])
-	return p, n.store.SetMeta(ctx, demoPasswordKey, []byte(p))
+	kept, err := n.store.InitMeta(ctx, demoPasswordKey, []byte(strings.ToLower(rand.Text()[:12])))
+	return string(kept), err
 }

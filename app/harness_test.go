@@ -20,7 +20,6 @@ import (
 	"github.com/deskline/deskline/app"
 	"github.com/deskline/deskline/auth"
 	"github.com/deskline/deskline/configs"
-	"github.com/deskline/deskline/store/sqlite"
 	"github.com/deskline/deskline/xmpp/jid"
 )
 
@@ -28,6 +27,7 @@ import (
 type server struct {
 	t    *testing.T
 	addr string // of http.listen
+	ops  string // of admin.listen
 	cfg  configs.Config
 	log  *buffer
 }
@@ -62,11 +62,11 @@ func start(t *testing.T, change func(*configs.Config)) *server {
 	s := &server{t: t, cfg: cfg, log: new(buffer)}
 	s.accounts()
 	ctx, stop := context.WithCancel(context.Background())
-	ready, done := make(chan string, 1), make(chan error, 1)
+	ready, done := make(chan [2]string, 1), make(chan error, 1)
 	go func() {
 		done <- app.Run(ctx, app.Options{
 			Config: cfg, Log: slog.New(slog.NewTextHandler(s.log, nil)),
-			Ready: func(public, _ net.Addr) { ready <- public.String() },
+			Ready: func(public, private net.Addr) { ready <- [2]string{public.String(), private.String()} },
 		})
 	}()
 	t.Cleanup(func() {
@@ -79,7 +79,8 @@ func start(t *testing.T, change func(*configs.Config)) *server {
 		}
 	})
 	select {
-	case s.addr = <-ready:
+	case addrs := <-ready:
+		s.addr, s.ops = addrs[0], addrs[1]
 	case err := <-done:
 		done <- err
 		t.Fatal(err)
@@ -89,7 +90,7 @@ func start(t *testing.T, change func(*configs.Config)) *server {
 
 func (s *server) accounts() {
 	s.t.Helper()
-	store, err := sqlite.Open(s.t.Context(), sqlite.Config{Path: s.storePath()})
+	store, err := app.OpenStore(s.t.Context(), s.cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -25,7 +25,6 @@ import (
 	"github.com/deskline/deskline/roster"
 	"github.com/deskline/deskline/router"
 	"github.com/deskline/deskline/session"
-	"github.com/deskline/deskline/store/sqlite"
 	"github.com/deskline/deskline/vcard"
 	"github.com/deskline/deskline/web"
 	"github.com/deskline/deskline/websocket"
@@ -42,7 +41,7 @@ type node struct {
 	domains []jid.JID
 
 	certs     *certs.Keeper
-	store     *sqlite.Store
+	store     Store
 	accounts  *auth.Service
 	mux       *mux.Mux
 	router    *router.Router
@@ -100,9 +99,7 @@ func (n *node) buildStore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("certs: %w", err)
 	}
-	if n.store, err = sqlite.Open(ctx, sqlite.Config{
-		Path: n.cfg.StorePath(), OnRead: n.metrics.Store("read"), OnCommit: n.metrics.Store("commit"), Log: n.log,
-	}); err != nil {
+	if n.store, err = openStore(ctx, n.cfg, n.log, n.metrics.Store); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
 	secret, err := n.secret(ctx)
@@ -119,13 +116,9 @@ const secretKey = "auth.secret"
 
 // secret returns the secret that made-up salts come from; it stays for ever.
 func (n *node) secret(ctx context.Context) ([]byte, error) {
-	secret, err := n.store.Meta(ctx, secretKey)
-	if err != nil || len(secret) > 0 {
-		return secret, err
-	}
-	secret = make([]byte, 32)
+	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails
-	return secret, n.store.SetMeta(ctx, secretKey, secret)
+	return n.store.InitMeta(ctx, secretKey, secret)
 }
 
 func (n *node) certSource(cfg configs.Config) certs.Source {

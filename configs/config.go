@@ -31,6 +31,7 @@ type Config struct {
 	Store     Store     `key:"store"`
 	Cluster   Cluster   `key:"cluster"`
 	Discovery Discovery `key:"discovery"`
+	Redis     Redis     `key:"redis"`
 	Auth      Auth      `key:"auth"`
 	Certs     Certs     `key:"certs"`
 	Admin     Admin     `key:"admin"`
@@ -82,7 +83,45 @@ type WebSocket struct {
 
 // Store says where accounts, rosters and messages are kept.
 type Store struct {
-	Kind string `key:"kind" one:"sqlite"`
+	Kind string `key:"kind" one:"sqlite redis"`
+}
+
+// Redis is the server of a store of that kind: one, or those that Sentinel or
+// Cluster name.
+type Redis struct {
+	URL      string        `key:"url"` // redis:// or rediss:// with TLS; not with Sentinel or Cluster
+	Username string        `key:"username"`
+	Password Secret        `key:"password"`
+	DB       int           `key:"db" min:"0" max:"65535"` // with Sentinel; a URL has its own
+	Prefix   string        `key:"prefix"`                 // of every key
+	Timeout  time.Duration `key:"timeout" min:"100ms" max:"1m"`
+	Pool     int           `key:"pool" min:"4" max:"10000"`  // connections to each server
+	Replicas int           `key:"replicas" min:"0" max:"10"` // that must have a write before it is answered
+	Sentinel Sentinel      `key:"sentinel"`
+	Cluster  RedisCluster  `key:"cluster"`
+	TLS      RedisTLS      `key:"tls"`
+}
+
+// Sentinel finds the server by a name.
+type Sentinel struct {
+	Master   string   `key:"master"` // "" = no Sentinel
+	Addrs    []string `key:"addrs"`
+	Username string   `key:"username"` // for the Sentinels themselves
+	Password Secret   `key:"password"`
+}
+
+// RedisCluster is Redis Cluster.
+type RedisCluster struct {
+	Addrs []string `key:"addrs"` // of some of its servers; empty = no cluster
+}
+
+// RedisTLS is how connections to Redis are encrypted.
+type RedisTLS struct {
+	Enabled    bool   `key:"enabled"`   // a rediss:// URL does so too
+	CAFile     string `key:"ca_file"`   // PEM; "" = the system's
+	CertFile   string `key:"cert_file"` // PEM, of this node; "" = none
+	KeyFile    string `key:"key_file"`
+	ServerName string `key:"server_name"` // in the server's certificate; "" = as in the address
 }
 
 // Auth is how clients sign in.
@@ -161,6 +200,9 @@ func Default() Config {
 			ReloginUpper: 30 * time.Second, Probe: 250 * time.Millisecond, Suspicion: 5,
 		},
 		Discovery: Discovery{TTL: 24 * time.Hour, Rate: 600, Hostnames: true},
+		Redis: Redis{
+			URL: "redis://127.0.0.1:6379/0", Prefix: "deskline:", Timeout: 2 * time.Second, Pool: 16,
+		},
 		Auth: Auth{
 			Mechanisms: []string{"SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"},
 			Plain:      "secure", Iterations: 4096, FailedLoginsPerMinute: 20,

@@ -41,19 +41,20 @@ func TestDefaultFileHasEveryKey(t *testing.T) {
 // TestDefaultFileMarksLive compares the marks in the comments with the tags.
 func TestDefaultFileMarksLive(t *testing.T) {
 	key := regexp.MustCompile(`^( *)([a-z_0-9]+):`)
-	section, marked := "", false
+	path, marked := []string{}, false
 	got := map[string]bool{}
 	for line := range strings.Lines(configs.DefaultYAML) {
 		m := key.FindStringSubmatch(line)
-		switch {
-		case m == nil:
+		if m == nil {
 			marked = marked && strings.Contains(line, "#") || strings.Contains(line, "(live)")
-		case m[1] == "":
-			section, marked = m[2], false
-		default:
-			got[section+"."+m[2]] = marked || strings.Contains(line, "(live)")
-			marked = m[2] == "cert_file" // its comment is for key_file too
+			continue
 		}
+		path = append(path[:len(m[1])/2], m[2])
+		value, _, _ := strings.Cut(line[len(m[0]):], "#")
+		if len(path) > 1 && strings.TrimSpace(value) != "" {
+			got[strings.Join(path, ".")] = marked || strings.Contains(line, "(live)")
+		}
+		marked = marked && m[2] == "cert_file" // its comment is for key_file too
 	}
 	for path, live := range got {
 		if want := isLive(t, path); live != want {
@@ -183,6 +184,19 @@ func TestRefused(t *testing.T) {
 		{"unknown mechanism", "auth: {mechanisms: [LOGIN]}\n", []string{`auth.mechanisms: "LOGIN" is none of SCRAM-SHA-512`}},
 		{"key without certificate", "certs: {key_file: /k.pem}\n", []string{"certs.cert_file: is missing"}},
 		{"stanza above body", "limits: {stanza: 512KiB}\n", []string{"limits.stanza: 512KiB is above limits.body, 256KiB"}},
+		{"user in the address of redis", "redis: {url: \"redis://:pass@127.0.0.1\"}\n", []string{"redis.url: has a user, who belongs to redis.username and redis.password"}},
+		{"no address of redis", "redis: {url: \"127.0.0.1:6379\"}\n", []string{"redis.url: is no address such as redis://127.0.0.1:6379/0"}},
+		{"no database of redis", "redis: {url: \"redis://h/x\"}\n", []string{`redis.url: the database behind the address, "x", is no number`}},
+		{"Sentinel and Cluster", "redis: {sentinel: {master: a, addrs: [h:1]}, cluster: {addrs: [h:1]}}\n", []string{"redis.cluster.addrs: redis.sentinel.master is set too"}},
+		{"Sentinel nowhere", "redis: {sentinel: {master: a}}\n", []string{"redis.sentinel.addrs: is empty"}},
+		{"Sentinel of nothing", "redis: {sentinel: {addrs: [h:1]}}\n", []string{"redis.sentinel.master: is empty"}},
+		{"no address of a cluster", "redis: {cluster: {addrs: [\":6379\"]}}\n", []string{`redis.cluster.addrs: ":6379" is no address such as redis1`}},
+		{"replicas of a cluster", "redis: {replicas: 1, cluster: {addrs: [h:1]}}\n", []string{"redis.replicas: cannot be waited for"}},
+		{"database of a cluster", "redis: {db: 1, cluster: {addrs: [h:1]}}\n", []string{"redis.db: a cluster has no databases"}},
+		{"user without a password", "redis: {username: a}\n", []string{"redis.password: is missing for user a"}},
+		{"prefix with braces", "redis: {prefix: \"{a}\"}\n", []string{`redis.prefix: "{a}" is no prefix such as deskline:`}},
+		{"certificate for redis without a key", "redis: {tls: {cert_file: a}}\n", []string{"redis.tls.key_file: is missing"}},
+		{"section within a section", "redis: {tls: {enabeld: true}}\n", []string{"redis.tls.enabeld: unknown key, did you mean redis.tls.enabled?"}},
 		{"secret from no file", "demo: {password_file: /does/not/exist}\n", []string{"demo.password_file: open /does/not/exist"}},
 		{"no YAML", "domains: [a\n", []string{"no YAML: "}},
 		{"no keys", "- a\n- b\n", []string{"no YAML: the file must be made of keys"}},
@@ -280,7 +294,7 @@ func TestSecretFromFile(t *testing.T) {
 
 func TestSecretsAreHidden(t *testing.T) {
 	cfg := configs.Default()
-	cfg.Demo.Password = "correct horse"
+	cfg.Demo.Password, cfg.Redis.Password, cfg.Redis.Sentinel.Password = "correct horse", "battery horse", "staple horse"
 	asJSON, err := json.Marshal(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -301,6 +315,8 @@ func TestPrintedFileLoads(t *testing.T) {
 	want.BOSH.MaxPause = 90 * time.Minute
 	want.Limits.Body = 1_000_001
 	want.Certs.Hosts = []string{"10.0.0.1"}
+	want.Redis.Cluster.Addrs = []string{"redis1.example.com:6379"}
+	want.Redis.TLS.Enabled = true
 	got, err := configs.Parse([]byte(print(t, want)))
 	if err != nil {
 		t.Fatal(err)

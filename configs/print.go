@@ -17,12 +17,7 @@ func (c Config) Print(w io.Writer) error {
 	parents := map[string]*yaml.Node{"": root}
 	for _, f := range fields {
 		section, name := split(f.path)
-		parent, ok := parents[section]
-		if !ok {
-			parent = &yaml.Node{Kind: yaml.MappingNode}
-			root.Content = append(root.Content, word(section), parent)
-			parents[section] = parent
-		}
+		parent := mapping(parents, section)
 		value := new(yaml.Node)
 		if err := value.Encode(encode(f.in(&c))); err != nil {
 			return fmt.Errorf("print %s: %w", f.path, err)
@@ -38,21 +33,34 @@ func (c Config) Print(w io.Writer) error {
 	return encoder.Close()
 }
 
+// mapping returns the node of a section, made with those it is in.
+func mapping(nodes map[string]*yaml.Node, section string) *yaml.Node {
+	if n, ok := nodes[section]; ok {
+		return n
+	}
+	outer, name := split(section)
+	n := &yaml.Node{Kind: yaml.MappingNode}
+	parent := mapping(nodes, outer)
+	parent.Content = append(parent.Content, word(name), n)
+	nodes[section] = n
+	return n
+}
+
 // MarshalJSON writes every key as Print does.
 func (c Config) MarshalJSON() ([]byte, error) {
 	root := map[string]any{}
 	for _, f := range fields {
-		section, name := split(f.path)
+		path := strings.Split(f.path, ".")
 		parent := root
-		if section != "" {
-			inner, ok := root[section].(map[string]any)
+		for _, section := range path[:len(path)-1] {
+			inner, ok := parent[section].(map[string]any)
 			if !ok {
 				inner = map[string]any{}
-				root[section] = inner
+				parent[section] = inner
 			}
 			parent = inner
 		}
-		parent[name] = encode(f.in(&c))
+		parent[path[len(path)-1]] = encode(f.in(&c))
 	}
 	return json.Marshal(root)
 }

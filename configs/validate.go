@@ -56,6 +56,7 @@ func (l *loader) validate() {
 	l.checkCerts()
 	l.checkLimits()
 	l.checkCluster()
+	l.checkRedis()
 }
 
 // checkBounds compares with the tags of the field.

@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
+	"log/slog"
 	"slices"
 	"strings"
 
+	"github.com/deskline/deskline/app"
 	"github.com/deskline/deskline/auth"
 	"github.com/deskline/deskline/configs"
-	"github.com/deskline/deskline/store/sqlite"
 	"github.com/deskline/deskline/xmpp/jid"
 )
 
@@ -19,7 +18,7 @@ import (
 // change at once, for it caches nothing of the store but for seconds.
 type accounts struct {
 	cfg     configs.Config
-	store   *sqlite.Store
+	store   app.Store
 	service *auth.Service
 }
 
@@ -29,11 +28,10 @@ func (c *cli) openAccounts(ctx context.Context, create bool) (*accounts, error) 
 	if err != nil {
 		return nil, err
 	}
-	path := cfg.StorePath()
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && !create {
-		return nil, fmt.Errorf("there is no store at %s, the data_dir of %s; start the node once or add a user", path, c.fileName())
+	if app.StoreMissing(cfg) != nil && !create {
+		return nil, fmt.Errorf("there is no store at %s, the data_dir of %s; start the node once or add a user", cfg.StorePath(), c.fileName())
 	}
-	store, err := sqlite.Open(ctx, sqlite.Config{Path: path})
+	store, err := app.OpenStore(ctx, cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}

@@ -11,10 +11,11 @@ import (
 
 // checked is the result of one check for --json.
 type checked struct {
-	Name   string `json:"name"`
-	OK     bool   `json:"ok"`
-	Detail string `json:"detail,omitempty"`
-	Error  string `json:"error,omitempty"`
+	Name    string `json:"name"`
+	OK      bool   `json:"ok"`
+	Detail  string `json:"detail,omitempty"`
+	Warning string `json:"warning,omitempty"`
+	Error   string `json:"error,omitempty"`
 }
 
 func (c *cli) check() *cobra.Command {
@@ -22,7 +23,8 @@ func (c *cli) check() *cobra.Command {
 		Use:   "check",
 		Short: "Check the configuration and what it names",
 		Long: `Check the configuration, then the store, certificates and addresses it
-names: one line each, exit code 1 if any fails. A node that runs already holds
+names: one line each, exit code 1 if any fails; what works but is not safe has a
+line of its own that begins with warn. A node that runs already holds
 the addresses.`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -47,7 +49,7 @@ func (c *cli) printChecks(results []app.CheckResult) error {
 	list := make([]checked, len(results))
 	failed := false
 	for i, r := range results {
-		list[i] = checked{Name: r.Name, OK: r.Err == nil, Detail: r.Detail}
+		list[i] = checked{Name: r.Name, OK: r.Err == nil, Detail: r.Detail, Warning: r.Warning}
 		if r.Err != nil {
 			list[i].Error = r.Err.Error()
 			failed = true
@@ -59,6 +61,9 @@ func (c *cli) printChecks(results []app.CheckResult) error {
 				w.row("ok", r.Name, r.Detail)
 			} else {
 				w.row("FAIL", r.Name, r.Error)
+			}
+			if r.Warning != "" {
+				w.row("warn", r.Name, r.Warning)
 			}
 		}
 	}); err != nil {

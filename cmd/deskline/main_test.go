@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/deskline/deskline/internal/redistest"
 )
 
 func TestMain(m *testing.M) {
@@ -20,6 +22,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestScripts(t *testing.T) {
+	redis := redistest.Start(t)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
@@ -30,6 +33,7 @@ func TestScripts(t *testing.T) {
 			}
 			// The race detector waits for a second at each exit otherwise.
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
+			env.Setenv("REDIS", redis.URL())
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

@@ -207,10 +207,14 @@ func (b *batcher) fly(ctx context.Context, calls []*call) (again []*call) {
 		copies = plain("WAIT", b.cfg.Replicas, b.cfg.Timeout.Milliseconds()/2).build(ctx, false)
 		_ = pipe.Process(ctx, copies)
 	}
+	told, start := b.cfg.OnRead, time.Now()
+	if writes {
+		told = b.cfg.OnCommit
+	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	b.trips.Add(1)
 	b.sent.Add(int64(len(sent)))
-	b.health.saw(sent)
+	told(time.Since(start), b.health.saw(sent))
 	for _, c := range calls {
 		if b.settle(c, sent[:len(c.cmds)], copies) {
 			again = append(again, c)

@@ -30,18 +30,19 @@ func newHealth(cfg Config, ping func() error) *health {
 	return h
 }
 
-// saw learns from the answers of a round trip.
-func (h *health) saw(sent []once) {
-	var cause error
+// saw learns from the answers of a round trip, and returns the error if there
+// were none.
+func (h *health) saw(sent []once) (cause error) {
 	for _, one := range sent {
 		err := one.Err()
 		if err == nil || errors.Is(err, goredis.Nil) || !away(err) {
 			h.set(nil)
-			return
+			return nil
 		}
 		cause = err
 	}
 	h.set(cause)
+	return cause
 }
 
 // set changes the state.
@@ -117,6 +118,7 @@ func (h *health) run(quit <-chan struct{}) {
 			}
 			select {
 			case <-time.After(delay(attempt)):
+			case <-h.back(): // others have seen it
 			case <-quit:
 				return
 			}

@@ -13,6 +13,10 @@ func (k keys) schema() string               { return k.prefix + "schema" }
 func (k keys) ids() string                  { return k.prefix + "ids" }
 func (k keys) domains() string              { return k.prefix + "domains" }
 func (k keys) meta() string                 { return k.prefix + "meta" }
+func (k keys) epoch() string                { return k.prefix + "cluster:{all}:epoch" }
+func (k keys) assigned() string             { return k.prefix + "cluster:{all}:assigned" }
+func (k keys) changes() string              { return k.prefix + "cluster:{all}:changes" }
+func (k keys) records() string              { return k.prefix + "cluster:{all}:records" }
 func (k keys) order() string                { return k.prefix + "sessions:{all}:order" }
 func (k keys) sessions() string             { return k.prefix + "sessions:{all}:data" }
 func (k keys) users(domain string) string   { return k.prefix + "users:{" + tag(domain) + "}" }

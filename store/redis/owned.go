@@ -30,10 +30,17 @@ func (s *Store) Private(ctx context.Context, owner jid.JID, space, local string)
 }
 
 // SetPrivate implements [private.Store].
-func (s *Store) SetPrivate(ctx context.Context, owner jid.JID, space, local string, xml []byte) error {
-	_, err := s.owned(ctx, owner, private.ErrNotFound, &call{cmds: []command{
-		putFieldScript.on([]string{s.keys.account(owner), s.keys.private(owner)}, privateName(space, local), xml),
+func (s *Store) SetPrivate(ctx context.Context, owner jid.JID, limit int, elements ...private.Element) error {
+	args := []any{limit}
+	for _, e := range elements {
+		args = append(args, privateName(e.Space, e.Local), e.XML)
+	}
+	answer, err := s.owned(ctx, owner, private.ErrNotFound, &call{cmds: []command{
+		privateScript.on([]string{s.keys.account(owner), s.keys.private(owner)}, args...),
 	}})
+	if err == nil && text(answer) == "FULL" {
+		err = private.ErrFull
+	}
 	if err != nil {
 		return fmt.Errorf("set private XML of %s: %w", owner, err)
 	}

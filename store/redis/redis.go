@@ -34,6 +34,10 @@
 //	ids                           counter: ids of accounts are not used twice
 //	batch:{token}                 an import's fate: pending (a minute), committed (until its accounts are settled)
 //	sessions:{all}:order, :data   sessions written down at a stop (a day)
+//	cluster:{all}:epoch           counter of changes that clients have to know
+//	cluster:{all}:assigned        hash: user → home, by an administrator's word
+//	cluster:{all}:changes         sorted set: users by the epoch of that word
+//	cluster:{all}:records         hash: key → version and value, which the nodes share
 //	meta                          hash: the server's own values
 //	schema                        the version of all this
 //
@@ -92,7 +96,11 @@ type Config struct {
 	Batch      int           // commands in one pipeline as a rule, 256
 	Flights    int           // pipelines under way at a time, 2
 	Tombstones int           // removed contacts an owner's roster history remembers, 200
-	Log        *slog.Logger
+	// OnRead and OnCommit are told how long each round trip took that only read,
+	// or that wrote; the error is set if Redis did not serve. Nil are not told.
+	OnRead, OnCommit func(d time.Duration, err error)
+
+	Log *slog.Logger
 }
 
 // Sentinel finds the server among several by a name.
@@ -124,6 +132,12 @@ func (c *Config) setDefaults() {
 		if *d.value <= 0 {
 			*d.value = d.or
 		}
+	}
+	if c.OnRead == nil {
+		c.OnRead = func(time.Duration, error) {}
+	}
+	if c.OnCommit == nil {
+		c.OnCommit = func(time.Duration, error) {}
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -232,5 +246,6 @@ func (s *Store) Ping(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ping redis: %w", classify(err))
 	}
+	s.pipes.health.set(nil) // callers need not wait to find out
 	return nil
 }

@@ -44,9 +44,12 @@ var (
 	appendScript   = newScript("append")
 	removeScript   = newScript("remove")
 	putScript      = newScript("put")
-	putFieldScript = newScript("putfield")
+	privateScript  = newScript("private")
 	stowScript     = newScript("stow")
 	takeScript     = newScript("take")
+	assignScript   = newScript("assign")
+	assignedScript = newScript("assigned")
+	recordScript   = newScript("record")
 )
 
 // load gives the scripts to every server. One that does not know a script, for

@@ -76,3 +76,15 @@ func (s *Store) SetMeta(ctx context.Context, key string, value []byte) error {
 	}
 	return nil
 }
+
+// InitMeta sets one of the server's own values unless it is set, and returns
+// what is there then: of several nodes that begin at once all get the same.
+func (s *Store) InitMeta(ctx context.Context, key string, value []byte) ([]byte, error) {
+	answer, err := s.pipes.one(ctx, &call{write: true, cmds: []command{
+		plain("HSETNX", s.keys.meta(), key, value), plain("HGET", s.keys.meta(), key),
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("init meta %s: %w", key, err)
+	}
+	return bytes(answer), nil
+}

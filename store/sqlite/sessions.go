@@ -81,3 +81,19 @@ func (s *Store) SetMeta(ctx context.Context, key string, value []byte) error {
 	}
 	return nil
 }
+
+// InitMeta sets one of the server's own values unless it is set, and returns
+// what is there then.
+func (s *Store) InitMeta(ctx context.Context, key string, value []byte) ([]byte, error) {
+	var v []byte
+	err := s.write(ctx, func(ctx context.Context, h *handle) error {
+		if _, err := h.exec(ctx, `INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING`, key, blob(value)); err != nil {
+			return err
+		}
+		return h.row(ctx, `SELECT value FROM meta WHERE key = ?`, key).Scan(&v)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("init meta %s: %w", key, err)
+	}
+	return v, nil
+}

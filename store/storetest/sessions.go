@@ -89,4 +89,24 @@ func Meta(t *testing.T, open Opener) {
 	for i := range 30 {
 		wantBytes(t, get[[]byte](t)(s.Meta(ctx, fmt.Sprint("k", i))), fmt.Sprint(i))
 	}
+	initMeta(t, s)
+}
+
+// initMeta lets several begin at once: all get the value of one of them.
+func initMeta(t *testing.T, s MetaStore) {
+	ctx := context.WithoutCancel(t.Context())
+	values := make([][]byte, 20)
+	must(t, errors.Join(parallel(len(values), func(i int) (err error) {
+		values[i], err = s.InitMeta(ctx, "init", fmt.Append(nil, "value ", i))
+		return err
+	})...))
+	kept := get[[]byte](t)(s.Meta(ctx, "init"))
+	if len(kept) == 0 {
+		t.Fatal("nothing is kept")
+	}
+	for _, v := range values {
+		wantBytes(t, v, string(kept))
+	}
+	must(t, s.SetMeta(ctx, "init", []byte("later")))
+	wantBytes(t, get[[]byte](t)(s.InitMeta(ctx, "init", []byte("x"))), "later")
 }

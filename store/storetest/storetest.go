@@ -56,6 +56,7 @@ type SessionStore interface {
 type MetaStore interface {
 	Meta(ctx context.Context, key string) ([]byte, error)
 	SetMeta(ctx context.Context, key string, value []byte) error
+	InitMeta(ctx context.Context, key string, value []byte) ([]byte, error)
 }
 
 // Opener returns a new empty store, and a function that closes it and opens the
