@@ -189,9 +189,7 @@ func (b *batcher) fly(ctx context.Context, calls []*call) (again []*call) {
 	}
 	b.flying.Add(1)
 	defer b.flying.Add(-1)
-	ctx, cancel := context.WithTimeout(ctx, b.cfg.Timeout)
-	defer cancel()
-	pipe := b.client.Pipeline()
+	pipe := b.client.Pipeline() // the client's own timeouts bound it
 	sent := make([]once, 0, len(calls)+1)
 	writes := false
 	for _, c := range calls {
