@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -42,6 +43,7 @@ type node struct {
 
 	certs     *certs.Keeper
 	store     Store
+	unlock    func() error // ends the mark that the store is in use; may be nil
 	accounts  *auth.Service
 	mux       *mux.Mux
 	router    *router.Router
@@ -82,10 +84,14 @@ func build(ctx context.Context, o Options) (*node, error) {
 
 func (n *node) close() {
 	n.closeCluster()
-	if n.store == nil {
-		return
+	var err error
+	if n.store != nil {
+		err = n.store.Close()
 	}
-	if err := n.store.Close(); err != nil {
+	if n.unlock != nil {
+		err = errors.Join(err, n.unlock())
+	}
+	if err != nil {
 		n.log.Error("close store", "err", err)
 	}
 }
@@ -99,7 +105,7 @@ func (n *node) buildStore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("certs: %w", err)
 	}
-	if n.store, err = openStore(ctx, n.cfg, n.log, n.metrics.Store); err != nil {
+	if err := n.openStore(ctx); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
 	secret, err := n.secret(ctx)

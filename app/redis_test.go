@@ -3,6 +3,7 @@ package app_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,6 +19,7 @@ import (
 	"github.com/deskline/deskline/app"
 	"github.com/deskline/deskline/configs"
 	"github.com/deskline/deskline/internal/redistest"
+	"github.com/deskline/deskline/store"
 )
 
 // nodeEnv makes the test binary a node with the configuration of that file.
@@ -203,4 +205,28 @@ func (s *server) spawn(file string) (kill func()) {
 	}
 	s.addr = strings.TrimSpace(line)
 	return kill
+}
+
+// TestUnfinishedCopy refuses a store into which a copy was begun and not ended.
+func TestUnfinishedCopy(t *testing.T) {
+	t.Parallel()
+	cfg := configs.Default()
+	cfg.DataDir, cfg.HTTP.Listen, cfg.Admin.Listen = t.TempDir(), "127.0.0.1:0", configs.Off
+	log := slog.New(slog.DiscardHandler)
+	s, err := app.OpenStore(t.Context(), cfg, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SetMeta(t.Context(), "store.copy", []byte(`{"from":"redis","done":false}`)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := app.Run(t.Context(), app.Options{Config: cfg, Log: log}); !errors.Is(err, store.ErrUnfinished) {
+		t.Errorf("node: %v", err)
+	}
+	if _, err := app.OpenStore(t.Context(), cfg, log); !errors.Is(err, store.ErrUnfinished) {
+		t.Errorf("beside a node: %v", err)
+	}
 }

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"time"
 
 	"github.com/deskline/deskline/auth"
 	"github.com/deskline/deskline/cluster"
@@ -16,6 +15,7 @@ import (
 	"github.com/deskline/deskline/offline"
 	"github.com/deskline/deskline/private"
 	"github.com/deskline/deskline/roster"
+	"github.com/deskline/deskline/store"
 	"github.com/deskline/deskline/store/redis"
 	"github.com/deskline/deskline/store/sqlite"
 	"github.com/deskline/deskline/vcard"
@@ -42,27 +42,51 @@ type Store interface {
 	Close() error
 }
 
-// OpenStore opens the store that the configuration names.
+// OpenStore opens the store that the configuration names, for use beside a node
+// or without one.
 func OpenStore(ctx context.Context, cfg configs.Config, log *slog.Logger) (Store, error) {
-	return openStore(ctx, cfg, log, func(string) func(time.Duration, error) { return nil })
+	s, err := openStore(ctx, cfg, redisConfig(cfg, log), sqlite.Config{Path: cfg.StorePath(), Log: log})
+	if err != nil {
+		return nil, err
+	}
+	if err := store.Unfinished(ctx, s); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
-// openStore has told note how long each kind of operation takes.
-func openStore(ctx context.Context, cfg configs.Config, log *slog.Logger, note func(operation string) func(time.Duration, error)) (Store, error) {
+func openStore(ctx context.Context, cfg configs.Config, r redis.Config, f sqlite.Config) (Store, error) {
 	if cfg.Store.Kind == "redis" {
-		c := redisConfig(cfg, log)
-		c.OnRead, c.OnCommit = note("read"), note("commit")
-		s, err := redis.Open(ctx, c)
+		s, err := redis.Open(ctx, r)
 		if err != nil {
 			return nil, err
 		}
 		return s, nil
 	}
-	s, err := sqlite.Open(ctx, sqlite.Config{Path: cfg.StorePath(), OnRead: note("read"), OnCommit: note("commit"), Log: log})
+	s, err := sqlite.Open(ctx, f)
 	if err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// openStore opens the store of a node, which is told the metrics how long
+// operations take, and marks it as in use.
+func (n *node) openStore(ctx context.Context) (err error) {
+	r := redisConfig(n.cfg, n.log)
+	f := sqlite.Config{Path: n.cfg.StorePath(), Log: n.log}
+	r.OnRead, r.OnCommit = n.metrics.Store("read"), n.metrics.Store("commit")
+	f.OnRead, f.OnCommit = r.OnRead, r.OnCommit
+	r.Node = true
+	if n.cfg.Store.Kind == "sqlite" {
+		if n.unlock, err = lockStore(f.Path, false); err != nil {
+			return err
+		}
+	}
+	if n.store, err = openStore(ctx, n.cfg, r, f); err != nil {
+		return err
+	}
+	return store.Unfinished(ctx, n.store)
 }
 
 // StoreMissing says that there is no store yet. Opening one makes it.

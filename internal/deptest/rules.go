@@ -17,6 +17,7 @@ var tiers = [][]string{
 	{"router"},
 	{"session", "roster", "presence", "offline", "auth", "vcard", "private", "account", "info"},
 	{"bosh", "websocket", "admin", "web", "certs", "cluster/...", "discovery"},
+	{"store"},
 	{"store/..."},
 	{"configs"},
 	{"app"},

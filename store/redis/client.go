@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"net"
 	"net/url"
 	"os"
@@ -90,7 +91,7 @@ func named(c *tls.Config, t TLS, addr string) {
 // by itself, see batcher.
 func common(cfg Config) *goredis.UniversalOptions {
 	return &goredis.UniversalOptions{
-		ClientName: "deskline", Username: cfg.Username, Password: cfg.Password, DB: cfg.DB, Protocol: 2,
+		ClientName: clientName(cfg), Username: cfg.Username, Password: cfg.Password, DB: cfg.DB, Protocol: 2,
 		MaxRetries: -1, MinRetryBackoff: 5 * time.Millisecond, MaxRetryBackoff: 100 * time.Millisecond,
 		DialTimeout: cfg.Timeout, DialerRetries: 1, DialerRetryTimeout: time.Millisecond,
 		ReadTimeout: cfg.Timeout, WriteTimeout: cfg.Timeout, ContextTimeoutEnabled: true,
@@ -144,4 +145,14 @@ func (s *Store) each(ctx context.Context, fn func(context.Context, *goredis.Clie
 		return fn(ctx, c)
 	}
 	return fmt.Errorf("client is a %T", s.client)
+}
+
+// clientName is what a connection is called in CLIENT LIST.
+func clientName(cfg Config) string {
+	if !cfg.Node {
+		return "deskline"
+	}
+	sum := fnv.New32a()
+	_, _ = sum.Write([]byte(cfg.Prefix)) // never fails
+	return fmt.Sprintf("deskline-node-%08x", sum.Sum32())
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/deskline/deskline/cluster"
 	"github.com/deskline/deskline/router"
+	"github.com/deskline/deskline/store"
 	"github.com/deskline/deskline/xmpp/jid"
 )
 
@@ -122,6 +123,47 @@ func (s *Store) SaveClusterRecord(ctx context.Context, r cluster.Record, raise b
 	}
 	if err != nil {
 		return fmt.Errorf("save cluster record %s: %w", r.Key, err)
+	}
+	return nil
+}
+
+// Cluster implements [store.Source].
+func (s *Store) Cluster(ctx context.Context) (c store.Cluster, err error) {
+	if c.Epoch, err = s.ClusterEpoch(ctx); err != nil {
+		return c, err
+	}
+	for after := (cluster.Assignment{}); ; {
+		page, err := s.Assignments(ctx, after, assignmentPage)
+		if err != nil {
+			return c, err
+		}
+		c.Assignments = append(c.Assignments, page...)
+		if len(page) < assignmentPage {
+			break
+		}
+		after = page[len(page)-1]
+	}
+	c.Records, err = s.ClusterRecords(ctx)
+	return c, err
+}
+
+// assignmentPage is how many assignments are read at a time.
+const assignmentPage = 1000
+
+// RestoreCluster implements [store.Target].
+func (s *Store) RestoreCluster(ctx context.Context, c store.Cluster) error {
+	args := []any{c.Epoch, len(c.Records)}
+	for _, r := range c.Records {
+		args = append(args, r.Key, fmt.Appendf(nil, "%d\n%s", r.Version, r.Data))
+	}
+	for _, a := range c.Assignments {
+		args = append(args, a.User.String(), a.Epoch, encodeHome(a.Home))
+	}
+	_, err := s.pipes.one(ctx, &call{write: true, cmds: []command{
+		shareScript.on([]string{s.keys.epoch(), s.keys.records(), s.keys.assigned(), s.keys.changes()}, args...),
+	}})
+	if err != nil {
+		return fmt.Errorf("restore the cluster's state: %w", err)
 	}
 	return nil
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	goredis "github.com/redis/go-redis/v9"
 )
@@ -92,4 +94,29 @@ func persistence(info map[string]string) string {
 		return "answers before its append-only file is written, so a crash may lose the last seconds; set appendfsync always"
 	}
 	return ""
+}
+
+// InUse reports whether nodes with this prefix are connected. Redis may refuse to
+// tell, which is an error.
+func (s *Store) InUse(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	node := s.cfg
+	node.Node = true
+	name := "name=" + clientName(node)
+	var found atomic.Bool
+	err := s.each(ctx, func(ctx context.Context, c *goredis.Client) error {
+		list, err := c.Do(ctx, "CLIENT", "LIST").Text()
+		for line := range strings.Lines(list) {
+			fields := strings.Fields(line)
+			if slices.Contains(fields, name) && (len(s.cfg.Cluster) > 0 || slices.Contains(fields, "db="+strconv.Itoa(c.Options().DB))) {
+				found.Store(true)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("list the clients of redis: %w", classify(err))
+	}
+	return found.Load(), nil
 }

@@ -88,6 +88,7 @@ type Config struct {
 	DB                 int // with Sentinel; a URL has its own
 	TLS                TLS
 
+	Node       bool          // a node that serves clients, which InUse tells of
 	Prefix     string        // of every key, "deskline:"
 	Timeout    time.Duration // longest wait for an answer, 2 s
 	Pool       int           // connections to each server, 16

@@ -50,6 +50,8 @@ var (
 	assignScript   = newScript("assign")
 	assignedScript = newScript("assigned")
 	recordScript   = newScript("record")
+	restoreScript  = newScript("restore")
+	shareScript    = newScript("share")
 )
 
 // load gives the scripts to every server. One that does not know a script, for

@@ -88,6 +88,32 @@ func TestInspect(t *testing.T) {
 	}
 }
 
+func TestInUse(t *testing.T) {
+	r := redistest.Start(t)
+	s := open(t, redis.Config{URL: r.URL(), Prefix: "mine:"})
+	want := func(want bool) {
+		t.Helper()
+		got, err := s.InUse(t.Context())
+		must(t, err)
+		if got != want {
+			t.Fatalf("in use: %v", got)
+		}
+	}
+	want(false)
+	open(t, redis.Config{URL: r.URL(), Prefix: "others:", Node: true})
+	open(t, redis.Config{URL: "redis://" + r.Addr() + "/3", Prefix: "mine:", Node: true})
+	want(false)
+	node := open(t, redis.Config{URL: r.URL(), Prefix: "mine:", Node: true})
+	want(true)
+	must(t, node.Close())
+	until(t, func() error {
+		if used, err := s.InUse(t.Context()); err != nil || used {
+			return fmt.Errorf("in use: %v, %w", used, err)
+		}
+		return nil
+	})
+}
+
 // pki is a CA with a certificate for the server and one for a client, as files.
 func pki(t *testing.T) (ca, cert, key string) {
 	t.Helper()

@@ -5,9 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/deskline/deskline/cluster"
 	"github.com/deskline/deskline/router"
+	"github.com/deskline/deskline/store"
 	"github.com/deskline/deskline/xmpp/jid"
 )
 
@@ -119,6 +121,46 @@ func (s *Store) SaveClusterRecord(ctx context.Context, r cluster.Record, raise b
 	})
 	if err != nil {
 		return fmt.Errorf("save cluster record %s: %w", r.Key, err)
+	}
+	return nil
+}
+
+// Cluster implements [store.Source].
+func (s *Store) Cluster(ctx context.Context) (c store.Cluster, err error) {
+	var errs [3]error
+	c.Epoch, errs[0] = s.ClusterEpoch(ctx)
+	c.Assignments, errs[1] = s.Assignments(ctx, cluster.Assignment{}, math.MaxInt)
+	c.Records, errs[2] = s.ClusterRecords(ctx)
+	return c, errors.Join(errs[:]...)
+}
+
+// RestoreCluster implements [store.Target].
+func (s *Store) RestoreCluster(ctx context.Context, c store.Cluster) error {
+	err := s.write(ctx, func(ctx context.Context, h *handle) error {
+		for _, q := range []string{`DELETE FROM cluster_assignments`, `DELETE FROM cluster_records`} {
+			if _, err := h.exec(ctx, q); err != nil {
+				return err
+			}
+		}
+		if _, err := h.exec(ctx, `UPDATE cluster_epoch SET epoch = ?`, int64(c.Epoch)); err != nil {
+			return err
+		}
+		for _, r := range c.Records {
+			if _, err := h.exec(ctx, `INSERT INTO cluster_records (key, data, version) VALUES (?, ?, ?)`,
+				r.Key, blob(r.Data), int64(r.Version)); err != nil {
+				return err
+			}
+		}
+		for _, a := range c.Assignments {
+			if _, err := h.exec(ctx, `INSERT INTO cluster_assignments (domain, local, "primary", secondary, epoch) VALUES (?, ?, ?, ?, ?)`,
+				a.User.Domain(), a.User.Local(), string(a.Home.Primary), string(a.Home.Secondary), int64(a.Epoch)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("restore the cluster's state: %w", err)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 )
 
@@ -41,13 +40,8 @@ func (s *Store) SaveSessions(ctx context.Context, sessions []Snapshot) error {
 func (s *Store) TakeSessions(ctx context.Context) ([]Snapshot, error) {
 	var all []Snapshot
 	err := s.write(ctx, func(ctx context.Context, h *handle) error {
-		all = nil
-		err := h.query(ctx, func(rows *sql.Rows) error {
-			var x Snapshot
-			err := rows.Scan(&x.SID, &x.Kind, &x.Data)
-			all = append(all, x)
-			return err
-		}, `SELECT sid, kind, data FROM sessions ORDER BY rowid`)
+		var err error
+		all, err = readSessions(ctx, h)
 		if err != nil || len(all) == 0 {
 			return err
 		}

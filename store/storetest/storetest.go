@@ -80,6 +80,7 @@ func Run(t *testing.T, open Opener) {
 		{"sessions", Sessions},
 		{"meta", Meta},
 		{"assignments", Assignments},
+		{"records", Records},
 	} {
 		t.Run(suite.name, func(t *testing.T) { suite.run(t, open) })
 	}
