@@ -111,6 +111,10 @@ func (n *node) start(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return n.bosh.Run(ctx) })
 	g.Go(func() error { return n.sessions.Run(ctx) })
 	g.Go(func() error { return n.certs.Run(ctx) })
+	if n.shared != nil {
+		g.Go(func() error { return n.shared.Run(ctx) })
+		g.Go(func() error { return n.takeover.Run(ctx) })
+	}
 	g.Go(func() error { return trim(ctx) })
 	if n.members != nil {
 		g.Go(func() error { return n.members.Run(ctx) })
@@ -146,6 +150,11 @@ func (n *node) stop(ctx context.Context) error {
 	defer cancel()
 	n.admin.Drain()
 	n.sessions.Drain()
-	err := errors.Join(n.bosh.Shutdown(ctx), n.websocket.Shutdown(ctx), n.edge.Shutdown(ctx))
+	var err error
+	if n.takeover != nil {
+		err = n.websocket.Shutdown(ctx) // these cannot go on elsewhere, and tell so while they may
+		err = errors.Join(err, n.takeover.leave(ctx))
+	}
+	err = errors.Join(err, n.bosh.Shutdown(ctx), n.websocket.Shutdown(ctx), n.edge.Shutdown(ctx))
 	return errors.Join(err, n.leave(ctx), n.admin.Shutdown(ctx))
 }

@@ -45,7 +45,7 @@ func (n *node) buildCluster(ctx context.Context) error {
 		pairs = append(pairs, cluster.Pair{router.NodeID(p[0]), router.NodeID(p[1])})
 	}
 	n.recovery, err = cluster.NewRecovery(ctx, cluster.RecoveryConfig{
-		Node: router.NodeID(c.Node), Mode: cluster.Mode(c.Mode), Pairs: pairs, Store: n.store, Members: n.members,
+		Node: router.NodeID(c.Node), Mode: cluster.Mode(c.Mode), Pairs: pairs, Store: n.store, Members: n.members, Heirs: n.shared != nil,
 		Failover:     func(r cluster.Reason) { n.metrics.Failover(string(r)) },
 		AutoFallback: c.AutoFallback, ServiceDelay: c.ServiceDelay, StartDelay: c.StartDelay,
 		Relogin: cluster.Window{Lower: c.ReloginLower, Upper: c.ReloginUpper}, Log: n.log,

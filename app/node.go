@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/deskline/deskline/account"
@@ -26,6 +28,8 @@ import (
 	"github.com/deskline/deskline/roster"
 	"github.com/deskline/deskline/router"
 	"github.com/deskline/deskline/session"
+	"github.com/deskline/deskline/store/redis"
+	"github.com/deskline/deskline/store/redis/live"
 	"github.com/deskline/deskline/vcard"
 	"github.com/deskline/deskline/web"
 	"github.com/deskline/deskline/websocket"
@@ -44,6 +48,8 @@ type node struct {
 	certs     *certs.Keeper
 	store     Store
 	unlock    func() error // ends the mark that the store is in use; may be nil
+	shared    *live.Shared // nil on a node that stands alone, as takeover
+	takeover  *takeover
 	accounts  *auth.Service
 	mux       *mux.Mux
 	router    *router.Router
@@ -73,7 +79,7 @@ func build(ctx context.Context, o Options) (*node, error) {
 		}
 		n.domains = append(n.domains, j)
 	}
-	for _, step := range []func(context.Context) error{n.buildStore, n.buildCluster, n.buildCore, n.buildDoors, n.buildAdmin, n.demo} {
+	for _, step := range []func(context.Context) error{n.buildStore, n.buildShared, n.buildCluster, n.buildCore, n.buildDoors, n.buildAdmin, n.demo} {
 		if err := step(ctx); err != nil {
 			n.close()
 			return nil, err
@@ -118,6 +124,30 @@ func (n *node) buildStore(ctx context.Context) error {
 	return nil
 }
 
+// buildShared joins the node to those that share a Redis with it.
+func (n *node) buildShared(ctx context.Context) error {
+	c := n.cfg.Cluster
+	store, ok := n.store.(*redis.Store)
+	if c.Node == "" || !ok {
+		return nil
+	}
+	var err error
+	n.shared, err = live.New(ctx, live.Config{
+		Client: store.Client(), Prefix: n.cfg.Redis.Prefix, Node: router.NodeID(c.Node), Log: n.log,
+		URL: strings.TrimRight(cmp.Or(c.InternalURL, c.PublicURL), "/"),
+		Lapsed: func(ctx context.Context) error {
+			if n.takeover == nil {
+				return nil
+			}
+			return n.takeover.lapsed(ctx)
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("redis: %w", err)
+	}
+	return nil
+}
+
 const secretKey = "auth.secret"
 
 // secret returns the secret that made-up salts come from; it stays for ever.
@@ -139,11 +169,16 @@ func (n *node) certSource(cfg configs.Config) certs.Source {
 // (RFC 6121 §2.6.1) and pre-approval (§3.4).
 const streamFeatures = "<ver xmlns='urn:xmpp:features:rosterver'/><sub xmlns='urn:xmpp:features:pre-approval'/>"
 
-func (n *node) buildCore(context.Context) error {
+func (n *node) buildCore(ctx context.Context) error {
 	table := router.NewTable()
 	n.mux = mux.New(n.log)
+	var registry router.Registry = router.NewMemory()
+	var mailboxes router.Mailboxes = router.Local{Table: table}
+	if n.shared != nil {
+		registry, mailboxes = n.shared, n.shared
+	}
 	n.router = router.New(router.Config{
-		Domains: n.domains, Registry: router.NewMemory(), Mailboxes: router.Local{Table: table}, Table: table,
+		Domains: n.domains, Registry: registry, Mailboxes: mailboxes, Table: table,
 		Mux: n.mux, Accounts: n.accounts, Log: n.log,
 	})
 	n.rosters = roster.New(roster.Config{Store: n.store, Router: n.router, Accounts: n.accounts, MaxContacts: n.cfg.Limits.Contacts, Log: n.log})
@@ -175,12 +210,20 @@ func (n *node) buildCore(context.Context) error {
 	if n.recovery != nil && n.cfg.Discovery.Hostnames {
 		hints = discovery.Hostnames{Directory: n}
 	}
-	n.sessions = session.NewManager(session.Config{
-		Domains: n.domains, Auth: n.accounts, Router: n.router, Observer: n.presence, Metrics: n.metrics, Hints: hints,
+	sc := session.Config{
+		Domains: n.domains, Node: router.NodeID(n.cfg.Cluster.Node), Auth: n.accounts, Router: n.router, Observer: n.presence, Metrics: n.metrics, Hints: hints,
 		Features: append([]byte(streamFeatures), disco.Caps(n.mux)...),
 		Limits:   sessionLimits(n.cfg), PingAfter: 5 * time.Minute, PingWait: time.Minute, Log: n.log,
-	})
-	return nil
+	}
+	if n.shared == nil {
+		n.sessions = session.NewManager(sc)
+		return nil
+	}
+	sc.Keeper = n.shared
+	n.sessions = session.NewManager(sc)
+	var err error
+	n.takeover, err = newTakeover(ctx, n)
+	return err
 }
 
 func (n *node) buildDoors(context.Context) error {
@@ -208,6 +251,11 @@ func (n *node) buildDoors(context.Context) error {
 		return err
 	}
 	n.bosh = bosh.New(n.boshConfig(n.cfg))
+	if n.takeover != nil {
+		n.takeover.bosh = n.bosh
+		n.edge.Handle(passPath, n.takeover)
+		n.edge.Handle(alivePath, n.takeover)
+	}
 	n.websocket = websocket.New(websocket.Config{
 		Limits: webSocketLimits(n.cfg), Open: websocket.Sessions(n.sessions), Peer: n.edge.Peer,
 		AllowOrigin: n.edge.AllowOrigin, Domain: n.cfg.Domains[0], Budget: n.bosh, Delivered: n.metrics.Delivered, Log: n.log,

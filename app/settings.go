@@ -35,12 +35,16 @@ func ttl(d time.Duration) time.Duration {
 
 func (n *node) boshConfig(cfg configs.Config) bosh.Config {
 	b, l := cfg.BOSH, cfg.Limits
-	return bosh.Config{
+	bc := bosh.Config{
 		Open: n.openBOSH, Wait: b.Wait, Hold: b.Hold, Requests: b.Requests, Inactivity: b.Inactivity, Polling: b.Polling,
 		MaxPause: b.MaxPause, Unauthenticated: l.Unauthenticated, Compress: int(b.Compress), Limits: parseLimits(cfg),
 		Queue: l.Queue, QueueBytes: int(l.QueueBytes), Memory: int64(l.Memory), Peer: n.edge.Peer, Origin: n.edge.AllowOrigin,
 		Delivered: n.metrics.Delivered, Log: n.log,
 	}
+	if n.takeover != nil {
+		bc.Ledger, bc.Elsewhere = n.takeover, n.takeover
+	}
+	return bc
 }
 
 func webSocketLimits(cfg configs.Config) websocket.Limits {

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/deskline/deskline/router"
 	"github.com/deskline/deskline/session"
 	"github.com/deskline/deskline/xmpp/stanza"
 	"github.com/deskline/deskline/xmpp/stream"
@@ -39,6 +40,11 @@ type conn struct {
 	lastPeer string // connection and request of the last response
 	lastRID  uint64
 	authed   atomic.Bool
+
+	// In a cluster responses wait until the session is written down with them.
+	writing   *waiter // the first of those that are being
+	upto      uint64  // number of the last mailbox frame that a response carries
+	elsewhere bool    // ended here only
 }
 
 // Info implements session.Conn.
@@ -152,6 +158,7 @@ func (c *conn) encode(rid uint64, now time.Time) ([]byte, []session.Frame) {
 	var saved []session.Frame
 	for _, f := range c.queue {
 		out = append(out, f.Bytes...)
+		c.upto = max(c.upto, f.Number)
 		if f.Stanza != nil {
 			saved = append(saved, f)
 		}
@@ -182,6 +189,7 @@ func (c *conn) finish(e ending) {
 	now := time.Now()
 	lost := c.win.Unconfirmed()
 	told := false
+	c.unwritten()
 	for _, w := range c.waiters {
 		if w.gone() {
 			continue
@@ -211,9 +219,13 @@ func (c *conn) take(a Arrival, n *stanza.Node, in *Request, to Waiter) *waiter {
 	now := time.Now()
 	c.mu.Lock()
 	if c.ended {
-		e := c.end
+		e, elsewhere := c.end, c.elsewhere
 		c.mu.Unlock()
-		to.Respond(e.response(c.legacy).of(c.content))
+		if elsewhere {
+			to.Respond(Response{}) // it comes again, and is passed on
+		} else {
+			to.Respond(e.response(c.legacy).of(c.content))
+		}
 		return nil
 	}
 	if in.Peer != "" && in.Peer == c.lastPeer && a.RID > c.lastRID {
@@ -232,8 +244,8 @@ func (c *conn) take(a Arrival, n *stanza.Node, in *Request, to Waiter) *waiter {
 		c.park(w, n, len(in.Body))
 	case Replay:
 		c.idleFrom(now)
-		c.mu.Unlock()
-		to.Respond(response{v.Response, 200}.of(c.content))
+		w.reply(response{v.Response, 200}) // once it is written down
+		c.unlock()
 		return nil
 	case Refuse:
 		c.mu.Unlock()
@@ -316,7 +328,7 @@ func (c *conn) work() {
 		}
 		c.unlock()
 		// The client may hang up; what it sent is done all the same.
-		e, over := c.process(context.Background(), n)
+		e, over := c.process(c.origin(a.RID), n)
 		c.mu.Lock()
 		if c.ended {
 			break
@@ -357,6 +369,7 @@ func (c *conn) process(ctx context.Context, n *stanza.Node) (e ending, over bool
 		if err := c.sess.Receive(ctx, &n.Children[i]); err != nil {
 			return c.broke(ctx, err), true
 		}
+		router.OriginOf(ctx).Next()
 	}
 	if !c.authed.Load() && c.sess.Authenticated() {
 		c.authed.Store(true)

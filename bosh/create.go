@@ -21,6 +21,7 @@ type Request struct {
 	Remote    netip.AddrPort
 	Secure    bool
 	UserAgent string
+	Passed    bool // on by another node
 }
 
 // Handle takes a request. The response comes by to, now or later; as long as it
@@ -46,12 +47,26 @@ func (h *Handler) Handle(in *Request, to Waiter) Held {
 		return nil
 	}
 	c, found := h.find(sid)
+	if cfg := h.cfg.Load(); cfg.Ledger != nil && wrong == "" && (!cfg.Ledger.Sure() || !found && !h.buried(routerSID(sid))) {
+		return h.elsewhere(routerSID(sid), a, n, *in, to)
+	}
 	switch {
 	case !found && wrong == "":
 		to.Respond(h.gone(routerSID(sid)))
 	case wrong != "":
 		e := ending{condition: "bad-request", reason: wrong}
 		to.Respond(e.response(found && c.legacy).of(""))
+	default:
+		if w := h.admit(c, a, n, in, to); w != nil {
+			return w
+		}
+	}
+	return nil
+}
+
+// admit gives a request to its session, if it may have come.
+func (h *Handler) admit(c *conn, a Arrival, n *stanza.Node, in *Request, to Waiter) *waiter {
+	switch {
 	case c.info.Secure && !in.Secure:
 		// XEP-0124 §19.1: whoever overheard the id must not even end the session.
 		h.cfg.Load().Log.Info("request without TLS for a session with TLS", "sid", c.sess.SID().Ref(), "remote", in.Remote.Addr().String())
@@ -60,9 +75,7 @@ func (h *Handler) Handle(in *Request, to Waiter) Held {
 		c.finish(tooMuchAnonymous)
 		to.Respond(tooMuchAnonymous.response(c.legacy).of(c.content))
 	default:
-		if w := c.take(a, n, in, to); w != nil {
-			return w
-		}
+		return c.take(a, n, in, to)
 	}
 	return nil
 }
@@ -74,7 +87,7 @@ func (h *Handler) Serve(ctx context.Context, in *Request) (r Response, ok bool) 
 	held := h.Handle(in, to)
 	select {
 	case r = <-to:
-		return r, true
+		return r, r.Status != 0
 	case <-ctx.Done():
 		if held != nil {
 			held.Gone()
@@ -130,7 +143,9 @@ func (h *Handler) create(ctx context.Context, a Arrival, wrong string, n *stanza
 	now := time.Now()
 	c := &conn{
 		h: h, ver: ver, legacy: !hasVer || ver.less(version{1, 6}), born: now, idle: now, content: contentOf(n.Attr("content")),
-		info: session.ConnInfo{Transport: "bosh", Remote: in.Remote, Secure: in.Secure, UserAgent: in.UserAgent},
+		info: session.ConnInfo{
+			Transport: "bosh", Remote: in.Remote, Secure: in.Secure, UserAgent: in.UserAgent, Moves: h.cfg.Load().Ledger != nil,
+		},
 	}
 	e, ok := h.open(ctx, c, a, wrong, n, len(in.Body))
 	if !ok {

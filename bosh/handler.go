@@ -25,6 +25,32 @@ type Session interface {
 	Restart(ctx context.Context, o session.Opening) error
 	Receive(ctx context.Context, n *stanza.Node) error
 	Ended(ctx context.Context, reason string, undelivered []session.Frame)
+	// AppendState writes the session down; ok is false before it is bound.
+	AppendState(dst []byte) (out []byte, ok bool)
+	// Freeze ends the session here because it goes on elsewhere.
+	Freeze()
+}
+
+// Ledger keeps sessions written down, so that another node can go on with them.
+type Ledger interface {
+	// Commit writes a session's state down, with the number of the last mailbox
+	// frame that is in it. done is called once, soon, and must not be waited for
+	// while a lock is held that it takes.
+	Commit(sid router.SID, state []byte, upto uint64, done func(error))
+	// Fenced reports whether an error of Commit says that the session is
+	// another node's by now.
+	Fenced(err error) bool
+	// Sure reports whether no other node can have taken this one for dead.
+	Sure() bool
+	// Ready waits until the node is sure.
+	Ready(ctx context.Context) error
+}
+
+// Elsewhere answers a request of a session that is not here: by passing it on,
+// or by taking the session up, which found then reports. It may wait for other
+// nodes.
+type Elsewhere interface {
+	Forward(ctx context.Context, sid router.SID, in *Request) (r Response, answered, found bool)
 }
 
 // Config sets up a Handler. Zero fields take the defaults given.
@@ -52,6 +78,9 @@ type Config struct {
 	// Delivered notes how long the oldest stanza of a response took from its
 	// arrival; nil notes nothing.
 	Delivered func(time.Duration)
+	// Ledger and Elsewhere are nil on a node that stands alone.
+	Ledger    Ledger
+	Elsewhere Elsewhere
 	Log       *slog.Logger // nil says nothing
 }
 
@@ -79,6 +108,8 @@ type Handler struct {
 	queued   atomic.Int64 // their bytes, with what other doors reserved
 	kept     atomic.Int64 // bytes of responses kept for repeats, and of requests whose turn has not come
 	stopping atomic.Bool
+	opened   context.Context // until the door closes
+	close    context.CancelFunc
 	table    table
 	jobs     chan *conn // to a worker that waits
 	crew     crew       // the reaper, while it runs, and those who work for a session
@@ -98,6 +129,7 @@ type burial struct {
 // New returns a Handler without sessions.
 func New(cfg Config) *Handler {
 	h := &Handler{jobs: make(chan *conn)}
+	h.opened, h.close = context.WithCancel(context.Background())
 	h.SetConfig(cfg)
 	h.table.init()
 	h.graves.m = make(map[router.SID]Response)
@@ -154,6 +186,7 @@ func (h *Handler) Run(ctx context.Context) error {
 // delivered is handed back. It returns when that is done or ctx ends.
 func (h *Handler) Shutdown(ctx context.Context) error {
 	h.stopping.Store(true)
+	h.close()
 	for _, c := range h.table.all() {
 		c.finish(ending{condition: "system-shutdown", reason: "the node is shutting down"})
 	}

@@ -84,6 +84,9 @@ func (f *fake) Receive(_ context.Context, n *stanza.Node) error {
 	return nil
 }
 
+func (f *fake) AppendState(dst []byte) ([]byte, bool) { return dst, false }
+func (f *fake) Freeze()                               {}
+
 func (f *fake) Ended(_ context.Context, reason string, lost []session.Frame) {
 	f.lost = lost
 	f.ended <- reason

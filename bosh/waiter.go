@@ -25,7 +25,8 @@ func (r response) of(content string) Response {
 	return Response{Body: r.body, ContentType: cmp.Or(content, defaultContent), Status: r.status}
 }
 
-// Response is what a request gets.
+// Response is what a request gets. Without a status it gets none, and its
+// connection is closed: the client sends it again.
 type Response struct {
 	Body        []byte
 	ContentType string
@@ -82,9 +83,17 @@ func (w *waiter) reply(r response) {
 // unlock lets go of the lock, and then writes the responses that were settled
 // under it.
 func (c *conn) unlock() {
+	if c.settled != nil && c.commit() {
+		return
+	}
 	w := c.settled
 	c.settled = nil
 	c.mu.Unlock()
+	c.respond(w)
+}
+
+// respond writes responses. It is called without the lock.
+func (c *conn) respond(w *waiter) {
 	for w != nil {
 		next := w.next
 		w.next = nil

@@ -168,8 +168,10 @@ func (r *Recovery) carryOut(ctx context.Context, s Standing) error {
 		return nil
 	}
 	if r.cfg.Mover == nil {
-		// Nothing can be taken up; users sign in anew at the node that is left.
-		r.cfg.Log.WarnContext(ctx, "sessions of a lost node end, this node cannot take them up", "node", r.pair[want.From])
+		if !r.cfg.Heirs {
+			// Nothing can be taken up; users sign in anew at the node that is left.
+			r.cfg.Log.WarnContext(ctx, "sessions of a lost node end, this node cannot take them up", "node", r.pair[want.From])
+		}
 		return r.finish(ctx, want, Moved)
 	}
 	r.start(ctx, want)

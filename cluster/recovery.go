@@ -47,6 +47,7 @@ type RecoveryConfig struct {
 	Store   Store
 	Members Membership
 	Mover   Mover // nil = sessions cannot be handed over
+	Heirs   bool  // nodes take up the sessions of lost ones without an order
 	// Failover, if not nil, is told when this node has seen a takeover begin.
 	Failover func(Reason)
 

@@ -15,6 +15,9 @@ type frame struct {
 	head, tail []byte // around the receiver's address
 }
 
+// post gathers what one event sends, to be given away at once.
+type post struct{ letters []router.Letter }
+
 func newFrame(st *stanza.Stanza) *frame { return &frame{st: st} }
 
 // marker stands for the receiver while the frame is encoded.
@@ -22,19 +25,24 @@ var marker = jid.MustParse("0")
 
 const toMarker = " to='0'"
 
-func (f *frame) send(r *router.Router, to jid.JID) {
-	s, ok := r.Table().ByJID(to)
-	if !ok {
-		return
-	}
+func (p *post) add(f *frame, to *router.Binding) {
 	if f.head == nil {
 		f.encode()
 	}
-	out := make([]byte, 0, len(f.head)+len(f.tail)+len(to.String())+8)
+	full := to.Full.String()
+	out := make([]byte, 0, len(f.head)+len(f.tail)+len(full)+8)
 	out = append(out, f.head...)
-	out = stanza.AppendEscaped(out, to.String())
-	// A session that does not take it is ending; there is nobody to tell.
-	_ = s.Deliver(f.st, append(out, f.tail...))
+	out = stanza.AppendEscaped(out, full)
+	p.letters = append(p.letters, router.Letter{To: to.SID, Stanza: f.st, Frame: append(out, f.tail...)})
+}
+
+// addAvailable addresses a frame to the available ones of some resources.
+func (p *post) addAvailable(f *frame, list []router.Binding) {
+	for i := range list {
+		if list[i].Available() {
+			p.add(f, &list[i])
+		}
+	}
 }
 
 // encode splits the encoded presence at the receiver's address. From comes
@@ -121,13 +129,17 @@ func (s *Service) forward(ctx context.Context, st *stanza.Stanza) error {
 	if err != nil {
 		return err
 	}
-	encoded := st.AppendXML(nil)
+	var letters []router.Letter
+	var encoded []byte
 	for i := range list {
-		if sess, ok := s.cfg.Router.Table().ByJID(list[i].Full); ok && list[i].Available() {
-			_ = sess.Deliver(st, encoded)
+		if list[i].Available() {
+			if encoded == nil {
+				encoded = st.AppendXML(nil)
+			}
+			letters = append(letters, router.Letter{To: list[i].SID, Stanza: st, Frame: encoded})
 		}
 	}
-	return nil
+	return s.cfg.Router.Send(ctx, letters)
 }
 
 // probe answers a probe that a client sent (RFC 6121 §4.3.2): only to those
@@ -149,9 +161,17 @@ func (s *Service) probe(ctx context.Context, st *stanza.Stanza) error {
 		_, err := s.cfg.Router.SendFull(ctx, st.From, no)
 		return err
 	}
-	told, err := s.tell(ctx, owner, st.From)
-	if err != nil || told || owner == st.From.Bare() {
+	own, _, ok, err := s.find(ctx, st.From)
+	if err != nil || !ok {
 		return err
+	}
+	var p post
+	told, err := s.tell(ctx, &p, owner, &own)
+	if err != nil {
+		return err
+	}
+	if told || owner == st.From.Bare() {
+		return s.cfg.Router.Send(ctx, p.letters)
 	}
 	gone := &stanza.Stanza{Kind: stanza.KindPresence, Type: "unavailable", From: owner, To: st.From}
 	_, err = s.cfg.Router.SendFull(ctx, st.From, gone)
@@ -182,12 +202,13 @@ func (s *Service) between(ctx context.Context, owner, contact jid.JID, f func(*r
 	if err != nil {
 		return err
 	}
+	var p post
 	for i := range from {
 		if from[i].Available() {
-			s.give(ctx, newFrame(f(&from[i])), to)
+			p.addAvailable(newFrame(f(&from[i])), to)
 		}
 	}
-	return nil
+	return s.cfg.Router.Send(ctx, p.letters)
 }
 
 // MaySee reports whether contact sees owner's presence.

@@ -143,32 +143,24 @@ func (s *Service) broadcast(ctx context.Context, st *stanza.Stanza, own []router
 		return err
 	}
 	f := newFrame(st)
+	var p post
 	for _, contact := range subscribers {
 		list, err := s.cfg.Router.Registry().Lookup(ctx, contact)
 		if err != nil {
 			return err
 		}
-		s.give(ctx, f, list)
+		p.addAvailable(f, list)
 	}
-	s.give(ctx, f, own)
+	p.addAvailable(f, own)
 	if st.Type == "" {
 		// The registry's list of before lacks the sender if it was unavailable.
 		for i := range own {
 			if own[i].Full == st.From && !own[i].Available() {
-				f.send(s.cfg.Router, st.From)
+				p.add(f, &own[i])
 			}
 		}
 	}
-	return nil
-}
-
-// give sends a frame to the available ones of some resources.
-func (s *Service) give(_ context.Context, f *frame, list []router.Binding) {
-	for i := range list {
-		if list[i].Available() {
-			f.send(s.cfg.Router, list[i].Full)
-		}
-	}
+	return s.cfg.Router.Send(ctx, p.letters)
 }
 
 // welcome tells a resource that came of everybody it sees: what probes would
@@ -177,25 +169,26 @@ func (s *Service) give(_ context.Context, f *frame, list []router.Binding) {
 func (s *Service) welcome(ctx context.Context, own router.Binding) {
 	bare := own.Full.Bare()
 	contacts, err := s.cfg.Contacts.Subscriptions(ctx, bare)
+	var p post
 	for _, contact := range contacts {
-		_, e := s.tell(ctx, contact, own.Full)
+		_, e := s.tell(ctx, &p, contact, &own)
 		err = errors.Join(err, e)
 	}
-	_, e := s.tell(ctx, bare, own.Full)
-	err = errors.Join(err, e, s.cfg.Contacts.Redeliver(ctx, own.Full))
+	_, e := s.tell(ctx, &p, bare, &own)
+	err = errors.Join(err, e, s.cfg.Router.Send(ctx, p.letters), s.cfg.Contacts.Redeliver(ctx, own.Full))
 	if err != nil {
 		s.cfg.Log.WarnContext(ctx, "contacts of a new resource", "jid", own.Full.String(), "err", err)
 	}
 }
 
-// tell sends the presence of owner's resources to one receiver and reports
-// whether there was any.
-func (s *Service) tell(ctx context.Context, owner, to jid.JID) (bool, error) {
+// tell addresses the presence of owner's resources to one receiver and reports
+// whether there is any.
+func (s *Service) tell(ctx context.Context, p *post, owner jid.JID, to *router.Binding) (bool, error) {
 	list, err := s.cfg.Router.Registry().Lookup(ctx, owner)
 	told := false
 	for i := range list {
-		if list[i].Available() && list[i].Full != to {
-			newFrame(stamped(&list[i])).send(s.cfg.Router, to)
+		if list[i].Available() && list[i].Full != to.Full {
+			p.add(newFrame(stamped(&list[i])), to)
 			told = true
 		}
 	}

@@ -86,6 +86,16 @@ type Mailboxes interface {
 	// Post encodes st once and gives it to each session. It returns
 	// ErrUndelivered if none of them took it.
 	Post(ctx context.Context, to []SID, st *stanza.Stanza) error
+	// Send gives each session its letter; sessions that have gone are passed
+	// over. The error is trouble of the storage.
+	Send(ctx context.Context, letters []Letter) error
+}
+
+// Letter is a stanza encoded for one session.
+type Letter struct {
+	To     SID
+	Stanza *stanza.Stanza // shared by the letters of a broadcast, whose address is another's
+	Frame  []byte
 }
 
 // Offline keeps messages for accounts without a resource. A *stanza.Error is

@@ -127,6 +127,16 @@ func without(list []Binding, drop func(*Binding) bool) []Binding {
 // sessions of its table.
 type Local struct{ Table *Table }
 
+// Send implements Mailboxes.
+func (l Local) Send(_ context.Context, letters []Letter) error {
+	for i := range letters {
+		if s, ok := l.Table.BySID(letters[i].To); ok {
+			_ = s.Deliver(letters[i].Stanza, letters[i].Frame) // one that does not take it is ending
+		}
+	}
+	return nil
+}
+
 // Post implements Mailboxes.
 func (l Local) Post(_ context.Context, to []SID, st *stanza.Stanza) error {
 	var frame []byte

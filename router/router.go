@@ -31,11 +31,15 @@ type Config struct {
 type Router struct {
 	cfg   Config
 	gates gates
+	alone bool // no other node has sessions
 }
 
 // New makes a Router. Presence, Offline and Accounts, which need a router
 // themselves, may follow by [Router.Join] before the first stanza.
-func New(cfg Config) *Router { return &Router{cfg: cfg} }
+func New(cfg Config) *Router {
+	_, alone := cfg.Mailboxes.(Local)
+	return &Router{cfg: cfg, alone: alone}
+}
 
 // Join sets what was made after the router.
 func (r *Router) Join(presence Handler, offline Offline, guard func(context.Context, *stanza.Stanza) *stanza.Error) {
@@ -237,10 +241,20 @@ func (r *Router) answer(ctx context.Context, reply *stanza.Stanza) error {
 	return err
 }
 
+// Send gives each session its letter. Sessions that have gone are passed over.
+func (r *Router) Send(ctx context.Context, letters []Letter) error {
+	if len(letters) == 0 {
+		return nil
+	}
+	return r.cfg.Mailboxes.Send(ctx, letters)
+}
+
 // SendFull gives a stanza to the session bound to a full JID, whatever the
-// delivery rules say, and reports whether there is one that took it.
+// delivery rules say, and reports whether there is one that took it. What a
+// session is told in answer to its own request needs no mailbox: it is written
+// down with the response, or caused again when the request is repeated.
 func (r *Router) SendFull(ctx context.Context, full jid.JID, st *stanza.Stanza) (bool, error) {
-	if s, ok := r.cfg.Table.ByJID(full); ok {
+	if s, ok := r.cfg.Table.ByJID(full); ok && (r.alone || OriginOf(ctx).SID() == s.SID()) {
 		return s.Deliver(st, st.AppendXML(nil)) == nil, nil
 	}
 	bindings, err := r.cfg.Registry.Lookup(ctx, full.Bare())

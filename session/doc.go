@@ -34,6 +34,7 @@ var ErrEnded = errors.New("session has ended")
 type Frame struct {
 	Bytes  []byte         // shared with other receivers, read-only
 	Stanza *stanza.Stanza // what to save if it is not delivered; nil for nothing
+	Number uint64         // in the session's mailbox, 0 for what is not from there
 }
 
 // Conn is a transport below a session. It has no Read: the door calls
@@ -54,6 +55,7 @@ type ConnInfo struct {
 	Remote    netip.AddrPort
 	Secure    bool // by TLS, or it never leaves the machine
 	UserAgent string
+	Moves     bool // the door writes the session down, so that it can go on elsewhere
 }
 
 // Opening is what a client says when it opens or restarts a stream.
@@ -86,6 +88,24 @@ type Observer interface {
 	// more, with a binding that is not available, for a session whose resource
 	// another one has taken.
 	SessionEnded(ctx context.Context, b router.Binding, in *router.Interest)
+}
+
+// Keeper keeps bound sessions for the other nodes of a cluster.
+type Keeper interface {
+	// Enter has stanzas for the session accepted, before anybody knows of it.
+	Enter(ctx context.Context, sid router.SID, full jid.JID, to Receiver) error
+	// Passed says up to which number a transport that cannot be taken up
+	// elsewhere has passed frames on.
+	Passed(sid router.SID, number uint64)
+	// Drop forgets a session that ended.
+	Drop(ctx context.Context, sid router.SID) error
+	// Leave stops delivering to a session that goes on elsewhere.
+	Leave(sid router.SID)
+}
+
+// Receiver takes the frames of a session's mailbox in their order.
+type Receiver interface {
+	DeliverNumbered(st *stanza.Stanza, frame []byte, number uint64) error
 }
 
 // Metrics counts what sessions do. Calls are frequent and must be cheap.

@@ -140,6 +140,11 @@ func (s *Session) bind(ctx context.Context, st *stanza.Stanza) error {
 // (RFC 6120 §7.7.2.2), and so does the one idle longest when there are too many.
 func (s *Session) register(ctx context.Context, b router.Binding) error {
 	r := s.m.cfg.Router
+	if k := s.m.cfg.Keeper; k != nil {
+		if err := k.Enter(ctx, s.sid, b.Full, s); err != nil {
+			return err
+		}
+	}
 	gen, replaced, err := r.Registry().Bind(ctx, b)
 	if err != nil {
 		return err

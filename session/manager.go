@@ -20,6 +20,7 @@ type Config struct {
 	Auth     Authenticator
 	Router   *router.Router
 	Observer Observer
+	Keeper   Keeper  // nil: no other node takes a session up
 	Metrics  Metrics // nil counts nothing
 	Hints    Hints   // nil gives none
 	Features []byte  // encoded features offered to authenticated streams besides binding

@@ -67,6 +67,9 @@ func (s *Session) JID() jid.JID {
 // Authenticated reports whether the client has proven who it is.
 func (s *Session) Authenticated() bool { return s.at() >= authenticated }
 
+// Bound reports whether a resource is bound.
+func (s *Session) Bound() bool { return s.at() == bound }
+
 // Interest returns what the session asked to be told of.
 func (s *Session) Interest() *router.Interest { return &s.interest }
 
@@ -195,7 +198,15 @@ func (s *Session) reply(st *stanza.Stanza) {
 
 // Deliver implements router.Session.
 func (s *Session) Deliver(st *stanza.Stanza, frame []byte) error {
-	f := Frame{Bytes: frame}
+	return s.DeliverNumbered(st, frame, 0)
+}
+
+// passEvery is after how many frames a mailbox is told that they were passed on.
+const passEvery = 64
+
+// DeliverNumbered implements Receiver.
+func (s *Session) DeliverNumbered(st *stanza.Stanza, frame []byte, number uint64) error {
+	f := Frame{Bytes: frame, Number: number}
 	if worthSaving(st) {
 		f.Stanza = st
 	}
@@ -206,6 +217,9 @@ func (s *Session) Deliver(st *stanza.Stanza, frame []byte) error {
 	err := s.send(f)
 	if errors.Is(err, ErrEnded) || errors.Is(err, ErrBacklog) {
 		return s.takeLate(f) // not before what the transport still has
+	}
+	if err == nil && number%passEvery == passEvery-1 && !s.conn.Info().Moves {
+		s.m.cfg.Keeper.Passed(s.sid, number)
 	}
 	return err
 }
@@ -260,6 +274,11 @@ func (s *Session) Ended(ctx context.Context, reason string, undelivered []Frame)
 	})
 	if s.m.cfg.Observer != nil {
 		s.m.cfg.Observer.SessionEnded(ctx, b, &s.interest)
+	}
+	if k := s.m.cfg.Keeper; k != nil {
+		if err := k.Drop(ctx, s.sid); err != nil {
+			s.m.cfg.Log.WarnContext(ctx, "forget session", "sid", s.sid.Ref(), "err", err)
+		}
 	}
 }
 

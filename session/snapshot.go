@@ -2,9 +2,12 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/deskline/deskline/internal/pack"
 	"github.com/deskline/deskline/router"
 	"github.com/deskline/deskline/xmpp/jid"
 	"github.com/deskline/deskline/xmpp/stanza"
@@ -24,19 +27,65 @@ type Snapshot struct {
 	Since    time.Time
 }
 
+const snapshotVersion = 1
+
+// AppendBinary implements encoding.BinaryAppender.
+func (s *Snapshot) AppendBinary(dst []byte) ([]byte, error) {
+	dst = pack.Uint(dst, snapshotVersion)
+	for _, text := range []string{string(s.SID), s.JID.String(), s.Domain.String(), s.Lang} {
+		dst = pack.String(dst, text)
+	}
+	dst = pack.Bool(dst, s.Roster)
+	dst = pack.Uint(dst, uint64(len(s.Directed)))
+	for _, j := range s.Directed {
+		dst = pack.String(dst, j.String())
+	}
+	dst = append(pack.Bytes(dst, s.Presence), byte(s.Priority))
+	return pack.Time(dst, s.Since), nil
+}
+
+// UnmarshalBinary implements encoding.BinaryUnmarshaler.
+func (s *Snapshot) UnmarshalBinary(data []byte) error {
+	r := pack.NewReader(data)
+	if v := r.Uint(); v != snapshotVersion {
+		return fmt.Errorf("session of version %d: %w", v, pack.ErrMalformed)
+	}
+	s.SID = router.SID(r.String())
+	s.JID, s.Domain = readJID(r), readJID(r)
+	s.Lang, s.Roster = r.String(), r.Bool()
+	for range r.Count() {
+		s.Directed = append(s.Directed, readJID(r))
+	}
+	s.Presence = slices.Clone(r.Bytes())
+	s.Priority = int8(r.Uint8()) //nolint:gosec // it was one
+	s.Since = r.Time()
+	if r.Err() == nil && (s.SID == "" || s.JID.Resource() == "" || s.Domain.IsZero()) {
+		return pack.ErrMalformed
+	}
+	return r.Err()
+}
+
+// readJID returns the zero JID for what is none.
+func readJID(r *pack.Reader) jid.JID {
+	j, err := jid.Parse(r.String())
+	if err != nil {
+		return jid.JID{}
+	}
+	return j
+}
+
 // Snapshot writes a bound session down; ok is false for one that is not bound.
 func (s *Session) Snapshot(ctx context.Context) (snap Snapshot, ok bool, err error) {
-	full, gen, ok := s.release()
-	if !ok || s.ended.Load() {
+	snap, gen, ok := s.sketch()
+	if !ok {
 		return Snapshot{}, false, nil
 	}
-	snap = Snapshot{SID: s.sid, JID: full, Domain: s.domain, Lang: s.lang, Roster: s.interest.Roster(), Directed: s.interest.Directed()}
-	list, err := s.m.cfg.Router.Registry().Lookup(ctx, full.Bare())
+	list, err := s.m.cfg.Router.Registry().Lookup(ctx, snap.JID.Bare())
 	if err != nil {
-		return Snapshot{}, false, fmt.Errorf("write down %s: %w", full, err)
+		return Snapshot{}, false, fmt.Errorf("write down %s: %w", snap.JID, err)
 	}
 	for _, b := range list {
-		if b.Full == full && b.Gen == gen {
+		if b.Full == snap.JID && b.Gen == gen {
 			snap.Priority, snap.Since = b.Priority, b.Since
 			if b.Presence != nil {
 				snap.Presence = b.Presence.AppendXML(nil)
@@ -46,8 +95,29 @@ func (s *Session) Snapshot(ctx context.Context) (snap Snapshot, ok bool, err err
 	return snap, true, nil
 }
 
+// sketch is the snapshot but for what the registry has.
+func (s *Session) sketch() (snap Snapshot, gen uint64, ok bool) {
+	full, gen, ok := s.release()
+	if !ok || s.ended.Load() {
+		return snap, 0, false
+	}
+	return Snapshot{SID: s.sid, JID: full, Domain: s.domain, Lang: s.lang, Roster: s.interest.Roster(), Directed: s.interest.Directed()}, gen, true
+}
+
+// AppendState appends what another node needs to take the session up, beside
+// its binding in the shared registry; ok is false before it is bound.
+func (s *Session) AppendState(dst []byte) (out []byte, ok bool) {
+	snap, _, ok := s.sketch()
+	if !ok {
+		return dst, false
+	}
+	dst, _ = snap.AppendBinary(dst) // never fails
+	return dst, true
+}
+
 // Resume takes up a session that was written down, under the same id and
-// without telling anybody: to its contacts it never went away.
+// without telling anybody: to its contacts it never went away. A binding that
+// the registry still has is kept.
 func (m *Manager) Resume(ctx context.Context, conn Conn, snap Snapshot) (*Session, error) {
 	s := &Session{m: m, conn: conn, sid: snap.SID, domain: snap.Domain, lang: snap.Lang, phase: bound, jid: snap.JID}
 	s.heard.Store(time.Now().Unix())
@@ -55,26 +125,55 @@ func (m *Manager) Resume(ctx context.Context, conn Conn, snap Snapshot) (*Sessio
 	for _, j := range snap.Directed {
 		s.interest.AddDirected(j)
 	}
-	b := router.Binding{Full: snap.JID, SID: snap.SID, Node: m.cfg.Node, Priority: snap.Priority, Since: snap.Since}
-	if snap.Presence != nil {
-		st, err := stanza.Decode(snap.Presence)
-		if err != nil {
-			return nil, fmt.Errorf("resume %s: %w", snap.JID, err)
-		}
-		b.Presence = st
-	}
-	if err := s.register(ctx, b); err != nil {
+	if err := m.rebind(ctx, s, &snap); err != nil {
 		return nil, fmt.Errorf("resume %s: %w", snap.JID, err)
 	}
 	m.enter(s)
 	return s, nil
 }
 
+func (m *Manager) rebind(ctx context.Context, s *Session, snap *Snapshot) error {
+	reg := m.cfg.Router.Registry()
+	list, err := reg.Lookup(ctx, snap.JID.Bare())
+	if err != nil {
+		return err
+	}
+	for _, b := range list {
+		if b.Full != snap.JID {
+			continue
+		}
+		if b.SID != snap.SID {
+			return ErrReplaced
+		}
+		b.Node = m.cfg.Node
+		if err := reg.Update(ctx, b); err != nil {
+			return err
+		}
+		s.gen = b.Gen
+		m.cfg.Router.Table().Add(s)
+		return nil
+	}
+	b := router.Binding{Full: snap.JID, SID: snap.SID, Node: m.cfg.Node, Priority: snap.Priority, Since: snap.Since}
+	if snap.Presence != nil {
+		if b.Presence, err = stanza.Decode(snap.Presence); err != nil {
+			return err
+		}
+	}
+	return s.register(ctx, b)
+}
+
+// ErrReplaced says that another session has taken the resource meanwhile.
+var ErrReplaced = errors.New("another session has the resource")
+
 // Freeze ends a session on this node because it goes on elsewhere: it leaves
 // the tables, and nobody is told.
 func (s *Session) Freeze() {
 	if s.ended.CompareAndSwap(false, true) {
+		s.closeLate() // what comes now is in the mailbox
 		s.m.leave(s)
 		s.m.cfg.Router.Table().Remove(s)
+		if k := s.m.cfg.Keeper; k != nil {
+			k.Leave(s.sid)
+		}
 	}
 }

@@ -46,7 +46,7 @@ var homes = []struct {
 	{"go.yaml.in/yaml", []string{"configs"}, "the configuration is read once into configs.Config"},
 	{"github.com/spf13/cobra", []string{"cmd/..."}, "flags end in cmd"},
 	{"golang.org/x/term", []string{"cmd/..."}, "only commands have a terminal"},
-	{"github.com/redis/go-redis", []string{"store/redis"}, "stores are interfaces to all others"},
+	{"github.com/redis/go-redis", []string{"store/redis", "store/redis/live"}, "stores are interfaces to all others"},
 	{"modernc.org/sqlite", []string{"store/sqlite"}, "stores are interfaces to all others"},
 	{"database/sql", []string{"store/sqlite"}, "stores are interfaces to all others"},
 	{"github.com/coder/websocket", []string{"websocket", "internal/xmpptest", "bench/..."}, "session knows no transport"},

@@ -37,6 +37,10 @@ func (c *conn) respond(r *Response, o origin) {
 	if c.fd < 0 || c.state != serving {
 		return
 	}
+	if r.Status == 0 {
+		c.abort()
+		return
+	}
 	c.state, c.held, c.last = writing, nil, c.last || r.Close
 	p := buffers.Get().(*[]byte)
 	b := append(r.appendHead((*p)[:0], o, c.last, time.Now()), r.Body...)

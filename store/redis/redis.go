@@ -214,6 +214,10 @@ func (s *Store) prepare(ctx context.Context) error {
 	return s.load(ctx)
 }
 
+// Client is the connection to Redis, for what nodes share beside the store. It
+// ends with the store.
+func (s *Store) Client() goredis.UniversalClient { return s.client }
+
 // Close carries out the calls that are under way, waits for them, and closes
 // the connections. Later calls of any method return ErrClosed.
 func (s *Store) Close() error {

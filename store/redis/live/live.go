@@ -1,0 +1,286 @@
+// Package live is what the nodes of a cluster share of running sessions, in Redis:
+// bindings, mailboxes, sessions written down, and who is alive.
+//
+//	shared, err := live.New(ctx, live.Config{Client: store.Client(), Node: "n1", Log: log})
+package live
+
+import (
+	"context"
+	"crypto/rand"
+	"embed"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/deskline/deskline/router"
+	"github.com/deskline/deskline/xmpp/jid"
+)
+
+// Config is what a [Shared] needs.
+type Config struct {
+	Client goredis.UniversalClient
+	Prefix string        // of every key and channel
+	Node   router.NodeID // this node
+	URL    string        // where other nodes reach it
+	Lease  time.Duration // for how long the node is taken for alive, default 2 s
+	Keep   time.Duration // for how long a session nobody writes down is kept, default 1 h
+	Room   int           // frames in a mailbox, default 2000
+	// Lapsed is called when the lease is held again after it had lapsed, to let
+	// go of the sessions that others have taken up. Until it returns nil the
+	// node is not sure of any.
+	Lapsed func(context.Context) error
+	Log    *slog.Logger
+}
+
+// Shared is what the nodes of a cluster share of running sessions: where each
+// resource is bound ([router.Registry]), what was accepted for a session and is
+// not confirmed ([router.Mailboxes]), each session written down ([Shared.Commit]),
+// and who is alive ([Shared.Run]). A session belongs to one node under that node's
+// term; only the owner writes it down, so that a node that was cut off and taken
+// over can do no harm.
+type Shared struct {
+	cfg   Config
+	pipe  *pipe
+	cache *cache
+	boxes boxes
+	urls  sync.Map     // Owner → string
+	sure  atomic.Int64 // nanoseconds after began up to when the lease is surely held
+	began time.Time
+	term  uint64
+}
+
+//go:embed lua/*.lua
+var luaFiles embed.FS
+
+var (
+	postScript   = script("post")
+	commitScript = script("commit")
+	adoptScript  = script("adopt")
+	dropScript   = script("drop")
+	bindScript   = script("bind")
+	rebindScript = script("rebind")
+)
+
+func script(name string) *goredis.Script {
+	data, err := luaFiles.ReadFile("lua/" + name + ".lua")
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	return goredis.NewScript(string(data))
+}
+
+var liveScripts = []*goredis.Script{postScript, commitScript, adoptScript, dropScript, bindScript, rebindScript}
+
+// New draws a new term for the node and takes its lease.
+func New(ctx context.Context, cfg Config) (*Shared, error) {
+	if cfg.Lease <= 0 {
+		cfg.Lease = 2 * time.Second
+	}
+	if cfg.Keep <= 0 {
+		cfg.Keep = time.Hour
+	}
+	if cfg.Room <= 0 {
+		cfg.Room = 2000
+	}
+	l := &Shared{began: time.Now(), cfg: cfg, cache: newCache(), boxes: boxes{m: make(map[router.SID]*box)}}
+	for _, s := range liveScripts {
+		if err := s.Load(ctx, cfg.Client).Err(); err != nil {
+			return nil, fmt.Errorf("load scripts: %w", err)
+		}
+	}
+	term, err := cfg.Client.Incr(ctx, cfg.Prefix+"term").Uint64()
+	if err != nil {
+		return nil, fmt.Errorf("draw a term: %w", err)
+	}
+	l.term = term
+	if err := l.renew(ctx); err != nil {
+		return nil, err
+	}
+	if err := cfg.Client.SAdd(ctx, cfg.Prefix+"owners", l.Me().String()).Err(); err != nil {
+		return nil, fmt.Errorf("enter the owners: %w", err)
+	}
+	l.pipe = newPipe(cfg.Client)
+	return l, nil
+}
+
+// Owner is a node under one of its terms, as it owns sessions.
+type Owner struct {
+	Node router.NodeID
+	Term uint64
+}
+
+func (o Owner) String() string { return string(o.Node) + " " + strconv.FormatUint(o.Term, 10) }
+
+func parseOwner(s string) (Owner, error) {
+	var o Owner
+	if _, err := fmt.Sscanf(s, "%s %d", &o.Node, &o.Term); err != nil {
+		return o, fmt.Errorf("owner %q: %w", s, err)
+	}
+	return o, nil
+}
+
+// Me returns this node under its present term.
+func (l *Shared) Me() Owner { return Owner{l.cfg.Node, l.term} }
+
+// Each key has its hash tag, so that a script finds all its keys in one slot.
+
+func (l *Shared) sessionKeys(sid router.SID) []string {
+	tag := "{" + string(sid) + "}"
+	return []string{l.cfg.Prefix + "s:" + tag, l.cfg.Prefix + "b:" + tag, l.cfg.Prefix + "o:" + tag}
+}
+
+func (l *Shared) bindingsKey(bare jid.JID) string { return l.cfg.Prefix + "r:{" + bare.String() + "}" }
+
+func (l *Shared) leaseKey(node router.NodeID) string { return l.cfg.Prefix + "n:" + string(node) }
+
+func (l *Shared) ownedKey(o Owner) string { return l.cfg.Prefix + "ns:" + o.String() }
+
+func (l *Shared) bellPrefix() string { return l.cfg.Prefix + "bell:" }
+
+func (l *Shared) boundChannel() string { return l.cfg.Prefix + "bound" }
+
+func (l *Shared) keep() int64 { return l.cfg.Keep.Milliseconds() }
+
+// renew says that the node lives.
+func (l *Shared) renew(ctx context.Context) error {
+	value := strconv.FormatUint(l.term, 10) + " " + l.cfg.URL
+	until := time.Since(l.began) + l.cfg.Lease // counted from before the request
+	if err := l.cfg.Client.Set(ctx, l.leaseKey(l.cfg.Node), value, l.cfg.Lease).Err(); err != nil {
+		return fmt.Errorf("renew lease: %w", err)
+	}
+	if l.Sure() || l.cfg.Lapsed == nil {
+		l.sure.Store(int64(until))
+		return nil
+	}
+	// The node was halted or cut off; others may have taken its sessions up.
+	if err := l.cfg.Lapsed(ctx); err != nil {
+		return fmt.Errorf("after the lease had lapsed: %w", err)
+	}
+	l.sure.Store(int64(until))
+	return nil
+}
+
+// Sure reports whether no other node can have taken this one for dead.
+func (l *Shared) Sure() bool { return int64(time.Since(l.began)) < l.sure.Load() }
+
+// Ready waits until the node is sure of its sessions, or ctx ends.
+func (l *Shared) Ready(ctx context.Context) error {
+	for !l.Sure() {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// Lease is what is known of the node of an owner.
+type Lease struct {
+	Held bool   // by that owner
+	Past bool   // the node lives under a later term, so the owner surely does not
+	URL  string // of whoever holds it
+}
+
+// LeaseOf looks an owner's lease up.
+func (l *Shared) LeaseOf(ctx context.Context, o Owner) (Lease, error) {
+	value, err := l.cfg.Client.Get(ctx, l.leaseKey(o.Node)).Result()
+	if errors.Is(err, goredis.Nil) {
+		return Lease{}, nil
+	}
+	if err != nil {
+		return Lease{}, fmt.Errorf("read lease: %w", err)
+	}
+	term, url, _ := strings.Cut(value, " ")
+	held := term == strconv.FormatUint(o.Term, 10)
+	return Lease{Held: held, Past: !held, URL: url}, nil
+}
+
+// Remember keeps where an owner was reached, to ask there when its lease lapses.
+func (l *Shared) Remember(o Owner, url string) { l.urls.Store(o, url) }
+
+// URLOf returns where an owner was reached.
+func (l *Shared) URLOf(o Owner) (url string, ok bool) {
+	v, ok := l.urls.Load(o)
+	url, _ = v.(string)
+	return url, ok
+}
+
+// Owners lists everybody who may have sessions, the dead included.
+func (l *Shared) Owners(ctx context.Context) ([]Owner, error) {
+	all, err := l.cfg.Client.SMembers(ctx, l.cfg.Prefix+"owners").Result()
+	if err != nil {
+		return nil, fmt.Errorf("owners: %w", err)
+	}
+	list := make([]Owner, 0, len(all))
+	for _, s := range all {
+		o, err := parseOwner(s)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, o)
+	}
+	return list, nil
+}
+
+// Forget removes an owner that has no sessions left.
+func (l *Shared) Forget(ctx context.Context, o Owner) error {
+	l.urls.Delete(o)
+	if err := l.cfg.Client.SRem(ctx, l.cfg.Prefix+"owners", o.String()).Err(); err != nil {
+		return fmt.Errorf("forget owner: %w", err)
+	}
+	return nil
+}
+
+// Secret returns a secret that all nodes have and nobody else.
+func (l *Shared) Secret(ctx context.Context) (string, error) {
+	key := l.cfg.Prefix + "secret"
+	if err := l.cfg.Client.SetNX(ctx, key, rand.Text(), 0).Err(); err != nil {
+		return "", fmt.Errorf("secret: %w", err)
+	}
+	secret, err := l.cfg.Client.Get(ctx, key).Result()
+	if err != nil {
+		return "", fmt.Errorf("secret: %w", err)
+	}
+	return secret, nil
+}
+
+// Run renews the lease and listens for what other nodes post, until ctx ends.
+// Then the lease is given up.
+func (l *Shared) Run(ctx context.Context) error {
+	heard := make(chan struct{})
+	go func() {
+		defer close(heard)
+		l.listen(ctx)
+	}()
+	tick := time.NewTicker(l.cfg.Lease / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := l.renew(ctx); err != nil && ctx.Err() == nil {
+				l.cfg.Log.WarnContext(ctx, "cluster lease", "err", err)
+			}
+		case <-ctx.Done():
+			<-heard
+			return nil
+		}
+	}
+}
+
+// Close gives up the lease, so that others need not wait for its end, and ends
+// the pipeline. It is the last call.
+func (l *Shared) Close(ctx context.Context) error {
+	l.pipe.close()
+	if err := l.cfg.Client.Del(ctx, l.leaseKey(l.cfg.Node)).Err(); err != nil {
+		return fmt.Errorf("give up lease: %w", err)
+	}
+	return nil
+}

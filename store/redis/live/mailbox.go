@@ -1,0 +1,306 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/deskline/deskline/router"
+	"github.com/deskline/deskline/session"
+	"github.com/deskline/deskline/xmpp/stanza"
+)
+
+// boxes are the mailboxes of the sessions of this node.
+type boxes struct {
+	mu sync.RWMutex // guards m
+	m  map[router.SID]*box
+}
+
+func (b *boxes) get(sid router.SID) (*box, bool) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	x, ok := b.m[sid]
+	return x, ok
+}
+
+// box puts the frames of one session in the order in which Redis accepted them.
+type box struct {
+	to session.Receiver
+
+	mu    sync.Mutex // guards all below
+	last  uint64     // number of the last frame delivered
+	early map[uint64]letter
+	gap   bool // somebody waits whether it closes
+	gone  bool // the session did not take a frame
+}
+
+type letter struct {
+	st    *stanza.Stanza // nil: to be read from frame
+	frame []byte
+}
+
+// put delivers a frame, and those that waited for it. It reports the first gap.
+func (b *box) put(number uint64, l letter) (gap bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if number <= b.last {
+		return false
+	}
+	if number > b.last+1 {
+		if b.early == nil {
+			b.early = make(map[uint64]letter)
+		}
+		b.early[number] = l
+		gap, b.gap = !b.gap, true
+		return gap
+	}
+	for ok := true; ok; l, ok = b.early[b.last+1] {
+		b.last++
+		b.deliver(l)
+		delete(b.early, b.last)
+	}
+	return false
+}
+
+// settled ends the wait for a gap and reports whether it is still there.
+func (b *box) settled() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.gap = false
+	return len(b.early) == 0
+}
+
+func (b *box) deliver(l letter) {
+	if b.gone {
+		return
+	}
+	if l.st == nil {
+		st, err := stanza.Decode(l.frame)
+		if err != nil {
+			return // it was encoded by a node; nothing can be done with it
+		}
+		l.st = st
+	}
+	b.gone = b.to.DeliverNumbered(l.st, l.frame, b.last) != nil
+}
+
+// Outcomes of post.lua.
+const (
+	postGone = iota
+	postAccepted
+	postKnown
+	postFull
+)
+
+// Post implements router.Mailboxes.
+func (l *Shared) Post(ctx context.Context, to []router.SID, st *stanza.Stanza) error {
+	frame := st.AppendXML(nil)
+	letters := make([]router.Letter, len(to))
+	for i, sid := range to {
+		letters[i] = router.Letter{To: sid, Stanza: st, Frame: frame}
+	}
+	took, err := l.post(ctx, letters)
+	if err == nil && took == 0 {
+		return router.ErrUndelivered
+	}
+	return err
+}
+
+// Send implements router.Mailboxes.
+func (l *Shared) Send(ctx context.Context, letters []router.Letter) error {
+	_, err := l.post(ctx, letters)
+	return err
+}
+
+// post accepts letters and counts the sessions that took theirs.
+func (l *Shared) post(ctx context.Context, letters []router.Letter) (took int, err error) {
+	var sender router.SID
+	request, place := uint64(0), uint64(0)
+	if o := router.OriginOf(ctx); o != nil {
+		sender = o.SID()
+		request, place, _ = o.Token()
+	}
+	answers := make(chan answer, len(letters))
+	for i := range letters {
+		a := act{
+			script: postScript, keys: l.sessionKeys(letters[i].To),
+			args: []any{
+				letters[i].Frame, string(sender), request, place, string(l.cfg.Node), l.bellPrefix(), string(letters[i].To), l.cfg.Room, l.keep(),
+			},
+			done: func(c *goredis.Cmd) { answers <- answer{i, c} },
+		}
+		if err := l.pipe.start(a); err != nil {
+			c := goredis.NewCmd(ctx)
+			c.SetErr(err)
+			answers <- answer{i, c}
+		}
+	}
+	var errs []error
+	for range letters {
+		var a answer
+		select {
+		case a = <-answers:
+		case <-ctx.Done():
+			return took, ctx.Err()
+		}
+		ok, err := l.posted(ctx, &letters[a.of], a.cmd)
+		if ok {
+			took++
+		}
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) > 0 {
+		return took, fmt.Errorf("post: %w", errs[0])
+	}
+	return took, nil
+}
+
+type answer struct {
+	of  int
+	cmd *goredis.Cmd
+}
+
+func (l *Shared) posted(ctx context.Context, letter0 *router.Letter, cmd *goredis.Cmd) (took bool, err error) {
+	result, err := cmd.Int64Slice()
+	if err != nil {
+		return false, err
+	}
+	if len(result) != 2 {
+		return false, errors.New("strange answer")
+	}
+	outcome, here := result[0], true
+	if outcome < 0 {
+		outcome, here = -outcome, false
+	}
+	switch outcome {
+	case postAccepted:
+		if here {
+			l.arrive(ctx, letter0.To, uint64(result[1]), letter{letter0.Stanza, letter0.Frame}) //nolint:gosec // it counts up
+		}
+		return true, nil
+	case postKnown:
+		return true, nil
+	}
+	return false, nil
+}
+
+// arrive gives a frame to its session. A gap is another post's, on its way; one
+// that stays is closed by reading the mailbox.
+func (l *Shared) arrive(ctx context.Context, sid router.SID, number uint64, x letter) {
+	b, ok := l.boxes.get(sid)
+	if !ok {
+		return // it is being taken over: the mailbox has it
+	}
+	if b.put(number, x) {
+		time.AfterFunc(gapPatience, func() {
+			if !b.settled() {
+				l.catchUp(context.WithoutCancel(ctx), sid, b)
+			}
+		})
+	}
+}
+
+// gapPatience is how long the frame before one that came may be on its way.
+const gapPatience = 20 * time.Millisecond
+
+// catchUp reads what the mailbox has and the session has not.
+func (l *Shared) catchUp(ctx context.Context, sid router.SID, b *box) {
+	keys := l.sessionKeys(sid)
+	line := l.cfg.Client.TxPipeline()
+	seq := line.HGet(ctx, keys[0], "seq")
+	all := line.LRange(ctx, keys[1], 0, -1)
+	if _, err := line.Exec(ctx); err != nil {
+		if !errors.Is(err, goredis.Nil) {
+			l.cfg.Log.WarnContext(ctx, "read mailbox", "sid", sid.Ref(), "err", err)
+		}
+		return
+	}
+	last, err := seq.Uint64()
+	if err != nil {
+		return
+	}
+	frames := all.Val()
+	first := last - uint64(len(frames)) + 1
+	b.mu.Lock()
+	b.last = max(b.last, first-1) // what is no longer there was written down
+	b.mu.Unlock()
+	for i, f := range frames {
+		b.put(first+uint64(i), letter{frame: []byte(f)}) //nolint:gosec // i counts up
+	}
+}
+
+// listen hears what other nodes post to sessions of this one, and whose
+// bindings changed.
+func (l *Shared) listen(ctx context.Context) {
+	bell := l.bellPrefix() + string(l.cfg.Node)
+	sub := l.cfg.Client.Subscribe(ctx, bell, l.boundChannel())
+	// A read does not end with ctx.
+	stop := context.AfterFunc(ctx, func() { _ = sub.Close() })
+	defer func() {
+		if stop() {
+			_ = sub.Close()
+		}
+	}()
+	ready := 0
+	for {
+		msg, err := sub.Receive(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			// The library connects and subscribes again by itself.
+			l.cache.listening(false)
+			ready = 0
+			l.cfg.Log.WarnContext(ctx, "listen to the cluster", "err", err)
+			if !pauseBriefly(ctx) {
+				return
+			}
+			continue
+		}
+		switch m := msg.(type) {
+		case *goredis.Subscription:
+			if ready++; ready >= 2 {
+				l.cache.listening(true)
+				l.catchUpAll(ctx)
+			}
+		case *goredis.Message:
+			if m.Channel == bell {
+				l.ring(ctx, m.Payload)
+			} else if bare, err := parseBare(m.Payload); err == nil {
+				l.cache.forget(bare)
+			}
+		}
+	}
+}
+
+func (l *Shared) catchUpAll(ctx context.Context) {
+	l.boxes.mu.RLock()
+	all := make(map[router.SID]*box, len(l.boxes.m))
+	for sid, b := range l.boxes.m {
+		all[sid] = b
+	}
+	l.boxes.mu.RUnlock()
+	for sid, b := range all {
+		l.catchUp(ctx, sid, b)
+	}
+}
+
+// ring takes one frame that another node posted.
+func (l *Shared) ring(ctx context.Context, payload string) {
+	sid, rest, _ := strings.Cut(payload, " ")
+	digits, frame, ok := strings.Cut(rest, " ")
+	number, err := strconv.ParseUint(digits, 10, 64)
+	if !ok || err != nil {
+		l.cfg.Log.ErrorContext(ctx, "strange bell")
+		return
+	}
+	l.arrive(ctx, router.SID(sid), number, letter{frame: []byte(frame)})
+}
