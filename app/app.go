@@ -154,6 +154,8 @@ func (n *node) stop(ctx context.Context) error {
 	if n.takeover != nil {
 		err = n.websocket.Shutdown(ctx) // these cannot go on elsewhere, and tell so while they may
 		err = errors.Join(err, n.takeover.leave(ctx))
+	} else if n.members == nil {
+		err = n.rest(ctx)
 	}
 	err = errors.Join(err, n.bosh.Shutdown(ctx), n.websocket.Shutdown(ctx), n.edge.Shutdown(ctx))
 	return errors.Join(err, n.leave(ctx), n.admin.Shutdown(ctx))

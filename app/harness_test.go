@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -96,7 +97,7 @@ func (s *server) accounts() {
 	}
 	service := auth.New(store, auth.Config{})
 	for _, name := range []string{"alice", "bob"} {
-		if err := service.Create(s.t.Context(), auth.Account{JID: jid.MustParse(name + "@localhost")}, password); err != nil {
+		if err := service.Create(s.t.Context(), auth.Account{JID: jid.MustParse(name + "@localhost")}, password); err != nil && !errors.Is(err, auth.ErrExists) {
 			s.t.Fatal(err)
 		}
 	}

@@ -79,7 +79,7 @@ func build(ctx context.Context, o Options) (*node, error) {
 		}
 		n.domains = append(n.domains, j)
 	}
-	for _, step := range []func(context.Context) error{n.buildStore, n.buildShared, n.buildCluster, n.buildCore, n.buildDoors, n.buildAdmin, n.demo} {
+	for _, step := range []func(context.Context) error{n.buildStore, n.buildShared, n.buildCluster, n.buildCore, n.buildDoors, n.buildAdmin, n.demo, n.wake} {
 		if err := step(ctx); err != nil {
 			n.close()
 			return nil, err

@@ -180,6 +180,7 @@ func (h *Handler) TakeUp(rec *Record, upto uint64, resume func(session.Conn, ses
 	h.frames.Add(int64(len(c.queue)))
 	sess, err := resume(c, rec.Session)
 	if err != nil {
+		c.empty()
 		return err
 	}
 	c.sess = sess
@@ -200,6 +201,39 @@ func (h *Handler) HandOver() {
 		if ok {
 			c.moved()
 		}
+	}
+}
+
+// WriteDown lets go of all bound sessions and returns them written down, by id,
+// for TakeUp after a restart. Requests under way are carried out first, but not
+// waited for after ctx ended. The rest is left for Shutdown.
+func (h *Handler) WriteDown(ctx context.Context) map[router.SID][]byte {
+	h.stopping.Store(true)
+	h.close()
+	records := make(map[router.SID][]byte)
+	for _, c := range h.table.all() {
+		if record, ok := c.writeDown(ctx); ok {
+			records[c.sess.SID()] = record
+		}
+	}
+	return records
+}
+
+func (c *conn) writeDown(ctx context.Context) (record []byte, ok bool) {
+	for {
+		c.mu.Lock()
+		if c.busy && !c.ended && ctx.Err() == nil {
+			c.mu.Unlock()
+			time.Sleep(time.Millisecond) // a worker is at it
+			continue
+		}
+		if !c.ended && !c.busy {
+			if record, ok = c.appendRecord(nil); ok {
+				c.move()
+			}
+		}
+		c.unlock()
+		return record, ok
 	}
 }
 
@@ -295,9 +329,13 @@ func (c *conn) written(err error) {
 func (c *conn) moved() {
 	c.mu.Lock()
 	defer c.unlock()
-	if c.ended {
-		return
+	if !c.ended {
+		c.move()
 	}
+}
+
+// move is moved with the lock held.
+func (c *conn) move() {
 	c.ended, c.elsewhere = true, true
 	c.unwritten()
 	for w := c.settled; w != nil; w = w.next {

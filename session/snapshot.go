@@ -104,10 +104,15 @@ func (s *Session) sketch() (snap Snapshot, gen uint64, ok bool) {
 	return Snapshot{SID: s.sid, JID: full, Domain: s.domain, Lang: s.lang, Roster: s.interest.Roster(), Directed: s.interest.Directed()}, gen, true
 }
 
-// AppendState appends what another node needs to take the session up, beside
-// its binding in the shared registry; ok is false before it is bound.
+// AppendState appends what is needed to take the session up elsewhere, but for
+// its binding if nodes share a registry; ok is false before it is bound.
 func (s *Session) AppendState(dst []byte) (out []byte, ok bool) {
 	snap, _, ok := s.sketch()
+	if ok && s.m.cfg.Keeper == nil { // nobody shares the registry: it goes with the session
+		var err error
+		snap, ok, err = s.Snapshot(context.Background())
+		ok = ok && err == nil
+	}
 	if !ok {
 		return dst, false
 	}
