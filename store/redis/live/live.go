@@ -54,6 +54,8 @@ type Shared struct {
 	sure  atomic.Int64 // nanoseconds after began up to when the lease is surely held
 	began time.Time
 	term  uint64
+	lease chan struct{} // full while the lease is renewed, and once it is given up
+	given sync.Once
 }
 
 //go:embed lua/*.lua
@@ -89,7 +91,7 @@ func New(ctx context.Context, cfg Config) (*Shared, error) {
 	if cfg.Room <= 0 {
 		cfg.Room = 2000
 	}
-	l := &Shared{began: time.Now(), cfg: cfg, cache: newCache(), boxes: boxes{m: make(map[router.SID]*box)}}
+	l := &Shared{began: time.Now(), cfg: cfg, cache: newCache(), boxes: boxes{m: make(map[router.SID]*box)}, lease: make(chan struct{}, 1)}
 	for _, s := range liveScripts {
 		if err := s.Load(ctx, cfg.Client).Err(); err != nil {
 			return nil, fmt.Errorf("load scripts: %w", err)
@@ -265,9 +267,15 @@ func (l *Shared) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-tick.C:
+			select {
+			case l.lease <- struct{}{}:
+			default:
+				continue // it was given up
+			}
 			if err := l.renew(ctx); err != nil && ctx.Err() == nil {
 				l.cfg.Log.WarnContext(ctx, "cluster lease", "err", err)
 			}
+			<-l.lease
 		case <-ctx.Done():
 			<-heard
 			return nil
@@ -275,10 +283,11 @@ func (l *Shared) Run(ctx context.Context) error {
 	}
 }
 
-// Close gives up the lease, so that others need not wait for its end, and ends
-// the pipeline. It is the last call.
+// Close ends the pipeline and gives up the lease, so that others need not wait
+// for its end; Run does not renew it any more.
 func (l *Shared) Close(ctx context.Context) error {
 	l.pipe.close()
+	l.given.Do(func() { l.lease <- struct{}{} }) // a renewal ends with the client's timeouts
 	if err := l.cfg.Client.Del(ctx, l.leaseKey(l.cfg.Node)).Err(); err != nil {
 		return fmt.Errorf("give up lease: %w", err)
 	}

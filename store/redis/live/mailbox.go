@@ -126,16 +126,16 @@ func (l *Shared) post(ctx context.Context, letters []router.Letter) (took int, e
 		sender = o.SID()
 		request, place, _ = o.Token()
 	}
-	answers := make(chan answer, len(letters))
+	answers, acts := make(chan answer, len(letters)), make([]act, len(letters))
 	for i := range letters {
-		a := act{
+		acts[i] = act{
 			script: postScript, keys: l.sessionKeys(letters[i].To),
 			args: []any{
 				letters[i].Frame, string(sender), request, place, string(l.cfg.Node), l.bellPrefix(), string(letters[i].To), l.cfg.Room, l.keep(),
 			},
 			done: func(c *goredis.Cmd) { answers <- answer{i, c} },
 		}
-		if err := l.pipe.start(a); err != nil {
+		if err := l.pipe.start(acts[i]); err != nil {
 			c := goredis.NewCmd(ctx)
 			c.SetErr(err)
 			answers <- answer{i, c}
@@ -149,6 +149,9 @@ func (l *Shared) post(ctx context.Context, letters []router.Letter) (took int, e
 		case <-ctx.Done():
 			return took, ctx.Err()
 		}
+		if request != 0 && passing(a.cmd.Err()) {
+			a.cmd = l.again(ctx, &acts[a.of]) // Redis knows the letter if it has it
+		}
 		ok, err := l.posted(ctx, &letters[a.of], a.cmd)
 		if ok {
 			took++
@@ -161,6 +164,18 @@ func (l *Shared) post(ctx context.Context, letters []router.Letter) (took int, e
 		return took, fmt.Errorf("post: %w", errs[0])
 	}
 	return took, nil
+}
+
+// again runs a script until Redis is there to answer.
+func (l *Shared) again(ctx context.Context, a *act) (cmd *goredis.Cmd) {
+	_ = insist(ctx, func() (err error) { // the command has it
+		if cmd, err = l.pipe.do(ctx, a.script, a.keys, a.args...); err != nil {
+			cmd = goredis.NewCmd(ctx)
+			cmd.SetErr(err)
+		}
+		return cmd.Err()
+	})
+	return cmd
 }
 
 type answer struct {

@@ -122,7 +122,11 @@ func (l *Shared) Lookup(ctx context.Context, bare jid.JID) ([]router.Binding, er
 	if ok {
 		return list, nil
 	}
-	all, err := l.cfg.Client.HGetAll(ctx, l.bindingsKey(bare)).Result()
+	var all map[string]string
+	err := insist(ctx, func() (err error) {
+		all, err = l.cfg.Client.HGetAll(ctx, l.bindingsKey(bare)).Result()
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("look up %s: %w", bare, err)
 	}
