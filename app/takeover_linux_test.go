@@ -1,0 +1,289 @@
+package app_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/deskline/deskline/internal/redistest"
+)
+
+// process is a node that runs as a process of its own.
+type process struct {
+	t      *testing.T
+	binary string
+	file   string // its configuration
+	door   string
+	log    *buffer
+	cmd    *exec.Cmd
+	done   chan error
+}
+
+// start starts a node that does not run and returns once it answers.
+func (p *process) start(t *testing.T) {
+	t.Helper()
+	// Not ended with a context: signals end it.
+	p.cmd = exec.Command(p.binary, "serve", "-c", p.file) //nolint:noctx // ended by end
+	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	cmd, done := p.cmd, make(chan error, 1)
+	p.done = done
+	go func() { done <- cmd.Wait() }()
+	eventually(t, "node at "+p.door, func() bool {
+		res, err := http.Get(p.door) //nolint:noctx // it answers or refuses at once
+		if err != nil {
+			return false
+		}
+		_ = res.Body.Close()
+		return true
+	})
+}
+
+func (p *process) signal(t *testing.T, sig syscall.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(sig); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// end ends the node by a signal.
+func (p *process) end(t *testing.T, sig syscall.Signal) {
+	t.Helper()
+	p.signal(t, sig)
+	if err := <-p.done; err != nil && sig == syscall.SIGTERM {
+		t.Errorf("stop: %v", err)
+	}
+	p.done <- nil // for the cleanup
+}
+
+// nodePair is two nodes that share a Redis.
+type nodePair struct {
+	redis *redistest.Server
+	nodes []*process
+}
+
+const clusterUsers = 8
+
+func chatName(i int) string { return fmt.Sprintf("user%d", i) }
+
+func startCluster(t *testing.T) *nodePair {
+	t.Helper()
+	dir, ports := t.TempDir(), freePorts(t, 6)
+	binary := filepath.Join(dir, "deskline")
+	command(t, "", "go", "build", "-o", binary, "github.com/deskline/deskline/cmd/deskline")
+	c := &nodePair{redis: redistest.Start(t, "--appendfsync", "always")}
+	accounts := "user,password,name,email,groups\n"
+	for i := range clusterUsers {
+		accounts += chatName(i) + "," + password + ",,,\n"
+	}
+	for i := range 2 {
+		name, p := fmt.Sprintf("n%d", i+1), ports[3*i:]
+		file := filepath.Join(dir, name+".yaml")
+		config := fmt.Sprintf(`domains: [localhost]
+data_dir: %s
+http: {listen: "127.0.0.1:%s"}
+admin: {listen: "127.0.0.1:%s"}
+redis: {url: %q}
+cluster:
+  node: %s
+  listen: "127.0.0.1:%s"
+  public_url: "http://127.0.0.1:%[2]s"
+  internal_url: "http://127.0.0.1:%[2]s"
+  seeds: ["127.0.0.1:%[7]s", "127.0.0.1:%[8]s"]
+  pairs: [[n1, n2]]
+`, filepath.Join(dir, name), p[0], p[1], c.redis.URL(), name, p[2], ports[2], ports[5])
+		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		command(t, accounts, binary, "user", "import", "-c", file, "-")
+		c.nodes = append(c.nodes, &process{t: t, binary: binary, file: file, door: "http://127.0.0.1:" + p[0] + "/http-bind", log: new(buffer)})
+	}
+	for _, n := range c.nodes {
+		n.start(t)
+		t.Cleanup(func() {
+			_ = n.cmd.Process.Kill() // it may have ended
+			<-n.done
+			if t.Failed() {
+				t.Logf("log of %s:\n%s", n.file, n.log)
+			}
+		})
+	}
+	return c
+}
+
+func command(t *testing.T, in, name string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd.Stdin = strings.NewReader(in)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", cmd, err, out)
+	}
+}
+
+// crowd is chatters in pairs: of one node, of the other, and of both.
+type crowd struct {
+	all  []*chatter
+	stop chan struct{} // ends the talk
+	wait sync.WaitGroup
+	talk sync.WaitGroup
+}
+
+func startCrowd(t *testing.T, c *nodePair) *crowd {
+	t.Helper()
+	g := &crowd{stop: make(chan struct{})}
+	doors := []string{c.nodes[0].door, c.nodes[1].door}
+	for i, home := range []int32{0, 0, 1, 1, 0, 1, 1, 0} {
+		g.all = append(g.all, newChatter(chatName(i), home, doors))
+	}
+	for i, c := range g.all {
+		c.mate = g.all[i^1]
+		if err := c.login(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range g.all {
+		c.last = time.Now()
+		g.wait.Go(func() { c.wait(t.Context()) })
+		g.talk.Go(func() { c.talk(t.Context(), g.stop) })
+	}
+	return g
+}
+
+// flows waits until every chatter has something that was sent after now.
+func (g *crowd) flows(t *testing.T) {
+	t.Helper()
+	past := make([]int, len(g.all))
+	for i, c := range g.all {
+		past[i] = c.mate.state().sent + 1 // one is on its way
+	}
+	g.until(t, "numbers flow", func(i int, s chatterState) bool { return len(s.got) > past[i] })
+}
+
+// until waits until ok for every chatter.
+func (g *crowd) until(t *testing.T, what string, ok func(int, chatterState) bool) {
+	t.Helper()
+	eventually(t, what, func() bool {
+		all := true
+		for i, c := range g.all {
+			s := c.state()
+			if s.err != nil {
+				t.Fatal(s.err)
+			}
+			all = all && ok(i, s)
+		}
+		return all
+	})
+}
+
+// judge ends the talk: all numbers arrived once and in order, and nobody seemed
+// to leave until somebody does. It returns the longest time without a number.
+func (g *crowd) judge(t *testing.T) (pause time.Duration) {
+	t.Helper()
+	close(g.stop)
+	g.talk.Wait()
+	g.until(t, "the last numbers", func(i int, s chatterState) bool { return len(s.got) >= g.all[i].mate.state().sent })
+	for _, c := range g.all {
+		s := c.state()
+		pause = max(pause, s.pause)
+		want := make([]int, c.mate.state().sent)
+		for n := range want {
+			want[n] = n
+		}
+		if !slices.Equal(s.got, want) {
+			t.Errorf("%s: %d numbers were accepted, got %v", c.user, len(want), s.got)
+		}
+		if len(s.away) > 0 {
+			t.Errorf("%s: unavailable presence of %v", c.user, s.away)
+		}
+	}
+	for i := 0; i < len(g.all); i += 2 {
+		left, stays := g.all[i], g.all[i+1]
+		if err := left.leave(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, left.user+" is seen to leave", func() bool { return slices.Equal(stays.state().away, []string{left.full()}) })
+		if err := stays.leave(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.wait.Wait()
+	return pause
+}
+
+// Nodes and Redis fail while clients talk: no message is lost, repeated or out
+// of order, no session ends, and no contact sees anybody leave.
+func TestTakeover(t *testing.T) {
+	c := startCluster(t)
+	for _, tt := range []struct {
+		name    string
+		nodes   []int         // that fail, one after the other
+		longest time.Duration // without a message
+		fail    func(t *testing.T, c *nodePair, n *process, g *crowd)
+	}{
+		{"nodes are killed", []int{0, 1, 0, 1}, 8 * time.Second, killed},
+		{"nodes are stopped", []int{0, 1}, 3 * time.Second, stopped},
+		{"nodes are halted", []int{0}, 8 * time.Second, halted},
+		{"Redis is killed", []int{0}, 8 * time.Second, withoutRedis},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			g := startCrowd(t, c)
+			g.flows(t)
+			for _, i := range tt.nodes {
+				tt.fail(t, c, c.nodes[i], g)
+				for _, c := range g.all {
+					c.goHome()
+				}
+				g.flows(t)
+			}
+			pause := g.judge(t)
+			t.Logf("at most %v without a message", pause.Round(time.Millisecond))
+			if pause > tt.longest {
+				t.Errorf("%v without a message, want at most %v", pause, tt.longest)
+			}
+		})
+	}
+}
+
+func killed(t *testing.T, _ *nodePair, n *process, g *crowd) {
+	t.Helper()
+	n.end(t, syscall.SIGKILL)
+	g.flows(t)
+	n.start(t)
+}
+
+func stopped(t *testing.T, _ *nodePair, n *process, g *crowd) {
+	t.Helper()
+	n.end(t, syscall.SIGTERM)
+	g.flows(t)
+	n.start(t)
+}
+
+// halted has a node wake up that others took for dead: it is to let go of its
+// sessions, and of requests that it had got.
+func halted(t *testing.T, _ *nodePair, n *process, g *crowd) {
+	t.Helper()
+	const lapsed = "cluster lease had lapsed"
+	before := strings.Count(n.log.String(), lapsed)
+	n.signal(t, syscall.SIGSTOP)
+	<-time.After(5 * time.Second)
+	g.flows(t)
+	n.signal(t, syscall.SIGCONT)
+	eventually(t, lapsed, func() bool { return strings.Count(n.log.String(), lapsed) > before })
+}
+
+func withoutRedis(t *testing.T, c *nodePair, _ *process, _ *crowd) {
+	t.Helper()
+	c.redis.Kill()
+	<-time.After(1500 * time.Millisecond)
+	c.redis.Start()
+}
