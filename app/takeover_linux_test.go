@@ -94,6 +94,7 @@ data_dir: %s
 http: {listen: "127.0.0.1:%s"}
 admin: {listen: "127.0.0.1:%s"}
 redis: {url: %q}
+store: {kind: redis}
 cluster:
   node: %s
   listen: "127.0.0.1:%s"
@@ -105,7 +106,9 @@ cluster:
 		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		command(t, accounts, binary, "user", "import", "-c", file, "-")
+		if i == 0 {
+			command(t, accounts, binary, "user", "import", "-c", file, "-")
+		}
 		c.nodes = append(c.nodes, &process{t: t, binary: binary, file: file, door: "http://127.0.0.1:" + p[0] + "/http-bind", log: new(buffer)})
 	}
 	for _, n := range c.nodes {

@@ -159,7 +159,10 @@ func (r *Router) carryOut(ctx context.Context, v Verdict, st *stanza.Stanza, bar
 		if errors.Is(err, ErrUndelivered) {
 			return r.Undelivered(ctx, st, bare)
 		}
-		return err
+		if err != nil {
+			return errors.Join(err, r.Refuse(ctx, st, stanza.ErrInternal()))
+		}
+		return nil
 	}
 	return nil
 }
