@@ -31,7 +31,7 @@ type process struct {
 func (p *process) start(t *testing.T) {
 	t.Helper()
 	// Not ended with a context: signals end it.
-	p.cmd = exec.Command(p.binary, "serve", "-c", p.file) //nolint:noctx // ended by end
+	p.cmd = exec.Command(p.binary, "serve", "-c", p.file) // ended by end
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -40,7 +40,7 @@ func (p *process) start(t *testing.T) {
 	p.done = done
 	go func() { done <- cmd.Wait() }()
 	eventually(t, "node at "+p.door, func() bool {
-		res, err := http.Get(p.door) //nolint:noctx // it answers or refuses at once
+		res, err := http.Get(p.door) // it answers or refuses at once
 		if err != nil {
 			return false
 		}
