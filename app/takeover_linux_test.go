@@ -81,6 +81,7 @@ func startCluster(t *testing.T) *nodePair {
 	dir, ports := t.TempDir(), freePorts(t, 6)
 	binary := filepath.Join(dir, "deskline")
 	command(t, "", "go", "build", "-o", binary, "github.com/deskline/deskline/cmd/deskline")
+	// An address of their own: ports found free on 127.0.0.1 may be taken by others meanwhile.
 	c := &nodePair{redis: redistest.Start(t, "--appendfsync", "always")}
 	accounts := "user,password,name,email,groups\n"
 	for i := range clusterUsers {
@@ -91,16 +92,16 @@ func startCluster(t *testing.T) *nodePair {
 		file := filepath.Join(dir, name+".yaml")
 		config := fmt.Sprintf(`domains: [localhost]
 data_dir: %s
-http: {listen: "127.0.0.1:%s"}
-admin: {listen: "127.0.0.1:%s"}
+http: {listen: "127.77.0.1:%s"}
+admin: {listen: "127.77.0.1:%s"}
 redis: {url: %q}
 store: {kind: redis}
 cluster:
   node: %s
-  listen: "127.0.0.1:%s"
-  public_url: "http://127.0.0.1:%[2]s"
-  internal_url: "http://127.0.0.1:%[2]s"
-  seeds: ["127.0.0.1:%[7]s", "127.0.0.1:%[8]s"]
+  listen: "127.77.0.1:%s"
+  public_url: "http://127.77.0.1:%[2]s"
+  internal_url: "http://127.77.0.1:%[2]s"
+  seeds: ["127.77.0.1:%[7]s", "127.77.0.1:%[8]s"]
   pairs: [[n1, n2]]
 `, filepath.Join(dir, name), p[0], p[1], c.redis.URL(), name, p[2], ports[2], ports[5])
 		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
@@ -109,17 +110,19 @@ cluster:
 		if i == 0 {
 			command(t, accounts, binary, "user", "import", "-c", file, "-")
 		}
-		c.nodes = append(c.nodes, &process{t: t, binary: binary, file: file, door: "http://127.0.0.1:" + p[0] + "/http-bind", log: new(buffer)})
+		c.nodes = append(c.nodes, &process{t: t, binary: binary, file: file, door: "http://127.77.0.1:" + p[0] + "/http-bind", log: new(buffer)})
 	}
 	for _, n := range c.nodes {
-		n.start(t)
 		t.Cleanup(func() {
-			_ = n.cmd.Process.Kill() // it may have ended
-			<-n.done
+			if n.cmd != nil && n.done != nil {
+				_ = n.cmd.Process.Kill() // it may have ended
+				<-n.done
+			}
 			if t.Failed() {
 				t.Logf("log of %s:\n%s", n.file, n.log)
 			}
 		})
+		n.start(t)
 	}
 	return c
 }
