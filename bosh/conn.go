@@ -34,8 +34,9 @@ type conn struct {
 	busy     bool            // somebody processes requests
 	ended    bool
 	end      ending
-	paused   time.Duration // inactivity allowed instead, 0 if not paused
-	idle     time.Time     // since when no request waits; zero while one does
+	orphans  []session.Frame // undelivered at an end that came before sess
+	paused   time.Duration   // inactivity allowed instead, 0 if not paused
+	idle     time.Time       // since when no request waits; zero while one does
 	born     time.Time
 	lastPeer string // connection and request of the last response
 	lastRID  uint64
@@ -156,11 +157,11 @@ func (c *conn) encode(rid uint64, now time.Time) ([]byte, []session.Frame) {
 	}
 	out = append(out, '>')
 	var saved []session.Frame
-	for _, f := range c.queue {
+	for i, f := range c.queue {
 		out = append(out, f.Bytes...)
 		c.upto = max(c.upto, f.Number)
 		if f.Stanza != nil {
-			saved = append(saved, f)
+			saved = append(slices.Grow(saved, len(c.queue)-i), f)
 		}
 	}
 	c.empty()
@@ -209,8 +210,14 @@ func (c *conn) finish(e ending) {
 		}
 	}
 	c.letGo()
+	orphan := c.sess == nil
+	if orphan {
+		c.orphans = lost
+	}
 	c.unlock()
-	c.h.bury(c, lost)
+	if !orphan {
+		c.h.bury(c, lost)
+	}
 }
 
 // take handles one request of the session. It returns the request if it is not

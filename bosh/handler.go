@@ -202,7 +202,7 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 // may wait for a store, to the reaper.
 func (h *Handler) bury(c *conn, lost []session.Frame) {
 	sid := c.sess.SID()
-	h.table.remove(sid)
+	defer h.table.remove(sid) // at no moment is it unknown
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.graves.add(sid, c.end.response(c.legacy).of(c.content), time.Now())
@@ -275,6 +275,9 @@ func (h *Handler) gone(sid router.SID) Response {
 	defer h.mu.Unlock()
 	if r, ok := h.graves.m[sid]; ok {
 		return r
+	}
+	if h.stopping.Load() {
+		return Response{} // it may be written down, and go on when the node is back
 	}
 	return ending{condition: "item-not-found", reason: "no such session"}.response(false).of("")
 }

@@ -16,85 +16,6 @@ import (
 // recordVersion is that of what appendRecord writes.
 const recordVersion = 1
 
-// AppendBinary writes the window down: all but the requests whose turn has not
-// come, which their client sends again.
-func (w *Window) AppendBinary(dst []byte) ([]byte, error) {
-	for _, d := range []time.Duration{w.p.Wait, w.p.Polling, w.p.Inactivity, w.p.MaxPause} {
-		dst = pack.Duration(dst, d)
-	}
-	dst = pack.Uint(pack.Uint(dst, uint64(w.p.Hold)), uint64(w.p.Requests)) //nolint:gosec // small counts
-	dst = pack.Bool(dst, w.p.Acks)
-	dst = pack.String(pack.Uint(pack.Uint(dst, w.next), w.acked), w.key)
-	dst = pack.Uint(dst, uint64(len(w.lost)))
-	for _, rid := range w.lost {
-		dst = pack.Uint(dst, rid)
-	}
-	held := 0
-	for i := range w.slots {
-		if w.slots[i].held {
-			held++
-		}
-	}
-	dst = pack.Uint(dst, uint64(held)) //nolint:gosec // a count
-	for i := range w.slots {
-		if s := &w.slots[i]; s.held {
-			dst = pack.Bool(pack.String(pack.Uint(dst, s.arrival.RID), s.arrival.Key), s.arrival.Empty)
-		}
-	}
-	dst = pack.Uint(dst, uint64(len(w.cache)))
-	for i := range w.cache {
-		a := &w.cache[i]
-		dst = pack.Time(pack.String(pack.Uint(dst, a.rid), a.key), a.at)
-		dst = pack.Bool(dst, len(a.frames) > 0)
-		dst = pack.Bytes(dst, a.response)
-	}
-	return dst, nil
-}
-
-// readWindow is the inverse of AppendBinary.
-func readWindow(r *pack.Reader, now time.Time) *Window {
-	w := &Window{}
-	for _, d := range []*time.Duration{&w.p.Wait, &w.p.Polling, &w.p.Inactivity, &w.p.MaxPause} {
-		*d = r.Duration()
-	}
-	w.p.Hold, w.p.Requests = int(min(r.Uint(), 1000)), int(min(r.Uint(), 1000)) //nolint:gosec // bounded
-	w.p.Acks = r.Bool()
-	w.next, w.acked, w.key = r.Uint(), r.Uint(), r.String()
-	for range r.Count() {
-		w.lost = append(w.lost, r.Uint())
-	}
-	for range r.Count() {
-		a := Arrival{RID: r.Uint(), Key: r.String(), Empty: r.Bool()}
-		w.slots = append(w.slots, slot{arrival: a, came: now, held: true})
-	}
-	for range r.Count() {
-		a := answered{rid: r.Uint(), key: r.String(), at: r.Time()}
-		worth := r.Bool()
-		a.response = slices.Clone(r.Bytes())
-		if worth {
-			a.frames = framesOf(a.response)
-		}
-		w.cache = append(w.cache, a)
-	}
-	return w
-}
-
-// framesOf returns the stanzas that a response carries, to be rescued should
-// the session end before the client has them.
-func framesOf(response []byte) (frames []session.Frame) {
-	n, err := stanza.ParseBody(slices.Clone(response), stanza.Limits{Bytes: len(response) + 1, StanzaBytes: len(response) + 1, Children: len(response)})
-	if err != nil {
-		return nil
-	}
-	for i := range n.Children {
-		st, err := n.Children[i].Stanza()
-		if err == nil && st.Kind == stanza.KindMessage && st.Type != "error" && st.Type != "headline" {
-			frames = append(frames, session.Frame{Stanza: st})
-		}
-	}
-	return frames
-}
-
 // appendRecord writes the session down; ok is false before it is bound. It is
 // called with the lock held.
 func (c *conn) appendRecord(dst []byte) (out []byte, ok bool) {
@@ -120,7 +41,7 @@ func (c *conn) appendRecord(dst []byte) (out []byte, ok bool) {
 	dst = pack.Uint(dst, uint64(own)) //nolint:gosec // a count
 	for i := range c.queue {
 		if f := &c.queue[i]; f.Number == 0 {
-			dst = pack.Bytes(pack.Bool(dst, f.Stanza != nil), f.Bytes)
+			dst = pack.Bytes(appendRemarks(dst, f.Stanza), f.Bytes)
 		}
 	}
 	return dst, true
@@ -152,14 +73,18 @@ func ReadRecord(data []byte) (*Record, error) {
 	c.paused = r.Duration()
 	c.win = readWindow(r, now)
 	for range r.Count() {
-		f := session.Frame{}
-		worth := r.Bool()
-		if f.Bytes = slices.Clone(r.Bytes()); worth {
-			f.Stanza, _ = stanza.Decode(f.Bytes) // without it there is nothing to rescue
+		m := readRemarks(r)
+		f := session.Frame{Bytes: slices.Clone(r.Bytes())}
+		if m.worth {
+			if st, err := stanza.Decode(f.Bytes); err == nil { // else there is nothing to rescue
+				m.putOn(st)
+				f.Stanza = st
+			}
 		}
 		c.queue = append(c.queue, f)
-		c.bytes += len(f.Bytes)
 	}
+	c.load = session.LoadOf(c.queue)
+	c.bytes = c.load.Bytes
 	c.born, c.idle = now, now
 	c.authed.Store(true)
 	if r.Err() != nil {
@@ -183,9 +108,17 @@ func (h *Handler) TakeUp(rec *Record, upto uint64, resume func(session.Conn, ses
 		c.empty()
 		return err
 	}
+	c.mu.Lock()
 	c.sess = sess
-	c.account()
-	h.table.add(sess.SID(), c)
+	over, lost := c.ended, c.orphans
+	if !over {
+		c.account()
+		h.table.add(sess.SID(), c)
+	}
+	c.unlock()
+	if over { // by another client, that wants the resource
+		h.bury(c, lost)
+	}
 	return nil
 }
 
