@@ -39,6 +39,8 @@ func parse(data []byte, lim Limits, record int) (*Node, error) {
 		return nil, &SyntaxError{"not-well-formed", "empty", 0}
 	}
 	s := scanner{src: unsafe.String(&data[0], len(data)), lim: lim, record: record}
+	// Room for what a body without payload has, or one with a stanza.
+	s.attrs, s.ns = make([]Attr, 0, 4), make([]binding, 0, 2)
 	if err := s.prolog(); err != nil {
 		return nil, err
 	}
