@@ -41,6 +41,7 @@ type conn struct {
 	lastPeer string // connection and request of the last response
 	lastRID  uint64
 	authed   atomic.Bool
+	leaving  atomic.Bool // another node is about to take it up
 
 	// In a cluster responses wait until the session is written down with them.
 	writing   *waiter // the first of those that are being
@@ -222,12 +223,15 @@ func (c *conn) finish(e ending) {
 
 // take handles one request of the session. It returns the request if it is not
 // answered yet.
-func (c *conn) take(a Arrival, n *stanza.Node, in *Request, to Waiter) *waiter {
+func (c *conn) take(a Arrival, n *stanza.Node, in *Request, to Waiter) Held {
 	now := time.Now()
 	c.mu.Lock()
 	if c.ended {
 		e, elsewhere := c.end, c.elsewhere
 		c.mu.Unlock()
+		if elsewhere && c.h.cfg.Load().Ledger != nil {
+			return c.h.elsewhere(c.sess.SID(), a, n, *in, to)
+		}
 		if elsewhere {
 			to.Respond(Response{}) // it comes again, and is passed on
 		} else {

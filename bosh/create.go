@@ -47,7 +47,7 @@ func (h *Handler) Handle(in *Request, to Waiter) Held {
 		return nil
 	}
 	c, found := h.find(sid)
-	if cfg := h.cfg.Load(); cfg.Ledger != nil && wrong == "" && (!cfg.Ledger.Sure() || !found && !h.buried(routerSID(sid))) {
+	if cfg := h.cfg.Load(); cfg.Ledger != nil && wrong == "" && (!cfg.Ledger.Sure() || found && c.leaving.Load() || !found && !h.buried(routerSID(sid))) {
 		return h.elsewhere(routerSID(sid), a, n, *in, to)
 	}
 	switch {
@@ -57,15 +57,13 @@ func (h *Handler) Handle(in *Request, to Waiter) Held {
 		e := ending{condition: "bad-request", reason: wrong}
 		to.Respond(e.response(found && c.legacy).of(""))
 	default:
-		if w := h.admit(c, a, n, in, to); w != nil {
-			return w
-		}
+		return h.admit(c, a, n, in, to)
 	}
 	return nil
 }
 
 // admit gives a request to its session, if it may have come.
-func (h *Handler) admit(c *conn, a Arrival, n *stanza.Node, in *Request, to Waiter) *waiter {
+func (h *Handler) admit(c *conn, a Arrival, n *stanza.Node, in *Request, to Waiter) Held {
 	switch {
 	case c.info.Secure && !in.Secure:
 		// XEP-0124 §19.1: whoever overheard the id must not even end the session.

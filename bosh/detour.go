@@ -50,27 +50,34 @@ func (h *Handler) elsewhere(sid router.SID, a Arrival, n *stanza.Node, in Reques
 		defer h.crew.leave()
 		defer cancel()
 		defer stop()
-		if r, done := h.seek(ctx, sid, &in); done {
+		r, answered, found := h.seek(ctx, sid, &in)
+		c, here := h.find(string(sid))
+		switch {
+		case answered:
 			to.Respond(r)
-		} else if c, ok := h.find(string(sid)); !ok {
+		case here:
+			if w := h.admit(c, a, n, &in, to); w != nil {
+				d.arrive(w)
+			}
+		case found:
+			to.Respond(Response{}) // it has just moved on
+		default:
 			to.Respond(h.gone(sid))
-		} else if w := h.admit(c, a, n, &in, to); w != nil {
-			d.arrive(w)
 		}
 	}()
 	return d
 }
 
-// seek finds the session of a request. done says that it is answered: by
-// another node, or with nothing, since nobody can for now.
-func (h *Handler) seek(ctx context.Context, sid router.SID, in *Request) (r Response, done bool) {
+// seek finds the session of a request: here, if found, or nowhere. answered says
+// that there is a response: that of another node, or none, since nobody can
+// answer for now.
+func (h *Handler) seek(ctx context.Context, sid router.SID, in *Request) (r Response, answered, found bool) {
 	cfg := h.cfg.Load()
 	if cfg.Ledger.Ready(ctx) != nil {
-		return Response{}, true
+		return Response{}, true, false
 	}
-	if _, ok := h.find(string(sid)); ok {
-		return Response{}, false
+	if c, ok := h.find(string(sid)); ok && !c.leaving.Load() {
+		return Response{}, false, true
 	}
-	r, answered, _ := cfg.Elsewhere.Forward(ctx, sid, in)
-	return r, answered
+	return cfg.Elsewhere.Forward(ctx, sid, in)
 }

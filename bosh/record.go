@@ -32,13 +32,7 @@ func (c *conn) appendRecord(dst []byte) (out []byte, ok bool) {
 	dst = pack.Duration(dst, c.paused)
 	dst, _ = c.win.AppendBinary(dst) // never fails
 	// What has a number is in the mailbox.
-	own := 0
-	for i := range c.queue {
-		if c.queue[i].Number == 0 {
-			own++
-		}
-	}
-	dst = pack.Uint(dst, uint64(own)) //nolint:gosec // a count
+	dst = pack.Uint(dst, uint64(c.ownFrames())) //nolint:gosec // a count
 	for i := range c.queue {
 		if f := &c.queue[i]; f.Number == 0 {
 			dst = pack.Bytes(appendRemarks(dst, f.Stanza), f.Bytes)
