@@ -34,7 +34,7 @@ type Options struct {
 }
 
 // stopTime is how long a node takes at most to let go of what it holds.
-const stopTime = 10 * time.Second
+const stopTime = 15 * time.Second
 
 // Version tells which build this is.
 func Version() string {
@@ -153,6 +153,7 @@ func (n *node) stop(ctx context.Context) error {
 	var err error
 	if n.takeover != nil {
 		err = n.websocket.Shutdown(ctx) // these cannot go on elsewhere, and tell so while they may
+		n.bequeath(ctx)
 		err = errors.Join(err, n.takeover.leave(ctx))
 	} else if n.members == nil {
 		err = n.rest(ctx)

@@ -40,12 +40,16 @@ func (n *node) buildCluster(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var movers cluster.Mover
+	if n.shared != nil {
+		movers = mover{n}
+	}
 	var pairs []cluster.Pair
 	for _, p := range c.AllPairs() {
 		pairs = append(pairs, cluster.Pair{router.NodeID(p[0]), router.NodeID(p[1])})
 	}
 	n.recovery, err = cluster.NewRecovery(ctx, cluster.RecoveryConfig{
-		Node: router.NodeID(c.Node), Mode: cluster.Mode(c.Mode), Pairs: pairs, Store: n.store, Members: n.members, Heirs: n.shared != nil,
+		Node: router.NodeID(c.Node), Mode: cluster.Mode(c.Mode), Pairs: pairs, Store: n.store, Members: n.members, Mover: movers, Heirs: n.shared != nil,
 		Failover:     func(r cluster.Reason) { n.metrics.Failover(string(r)) },
 		AutoFallback: c.AutoFallback, ServiceDelay: c.ServiceDelay, StartDelay: c.StartDelay,
 		Relogin: cluster.Window{Lower: c.ReloginLower, Upper: c.ReloginUpper}, Log: n.log,
@@ -155,6 +159,27 @@ func (n *node) mates() []web.Doors {
 		return nil
 	}
 	return []web.Doors{{BOSH: peer.BOSH, WebSocket: peer.WebSocket}}
+}
+
+// mate is where clients of a WebSocket go when this node stops, "" if nowhere.
+func (n *node) mate() string {
+	if n.recovery == nil {
+		return ""
+	}
+	return n.doorOf(n.recovery.Plan().Peer(router.NodeID(n.options.Config.Cluster.Node)), "websocket")
+}
+
+// livingMate returns the node that stands in for another one, "" if that does
+// not live. A node that starts anew is its own heir.
+func (n *node) livingMate(id router.NodeID) router.NodeID {
+	if n.recovery == nil || id == router.NodeID(n.options.Config.Cluster.Node) {
+		return ""
+	}
+	mate := n.recovery.Plan().Peer(id)
+	if m, ok := n.members.View().Member(mate); !ok || m.State != cluster.Alive {
+		return ""
+	}
+	return mate
 }
 
 // checkCluster tells operators who is there; the node is not ready while its

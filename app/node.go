@@ -215,6 +215,9 @@ func (n *node) buildCore(ctx context.Context) error {
 		Features: append([]byte(streamFeatures), disco.Caps(n.mux)...),
 		Limits:   sessionLimits(n.cfg), PingAfter: 5 * time.Minute, PingWait: time.Minute, Log: n.log,
 	}
+	if n.recovery != nil {
+		sc.Redirect = n.redirect
+	}
 	if n.shared == nil {
 		n.sessions = session.NewManager(sc)
 		return nil
@@ -255,10 +258,11 @@ func (n *node) buildDoors(context.Context) error {
 		n.takeover.bosh = n.bosh
 		n.edge.Handle(passPath, n.takeover)
 		n.edge.Handle(alivePath, n.takeover)
+		n.edge.Handle(givePath, n.takeover)
 	}
 	n.websocket = websocket.New(websocket.Config{
 		Limits: webSocketLimits(n.cfg), Open: websocket.Sessions(n.sessions), Peer: n.edge.Peer,
-		AllowOrigin: n.edge.AllowOrigin, Domain: n.cfg.Domains[0], Budget: n.bosh, Delivered: n.metrics.Delivered, Log: n.log,
+		AllowOrigin: n.edge.AllowOrigin, Domain: n.cfg.Domains[0], SeeOther: n.mate, Budget: n.bosh, Delivered: n.metrics.Delivered, Log: n.log,
 	})
 	n.edge.Handle(discovery.Path, discovery.New(discovery.Config{
 		Directory: n, Domains: n.cfg.Domains, TTL: n.cfg.Discovery.TTL, Rate: n.cfg.Discovery.Rate,

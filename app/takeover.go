@@ -37,6 +37,7 @@ const (
 	headerSecure = "X-Deskline-Secure"
 	headerAgent  = "X-Deskline-Agent"
 	headerSID    = "X-Deskline-Session"
+	headerOwner  = "X-Deskline-Owner"
 )
 
 // takeover lets any node take any request: it passes requests on to the node
@@ -52,12 +53,17 @@ type takeover struct {
 	client   *http.Client
 	log      *slog.Logger
 	stopping atomic.Bool
+	// mate returns the node that stands in for another one, "" if that does not live.
+	mate func(router.NodeID) router.NodeID
+	lost map[live.Owner]time.Time // dead since; of sweep alone
 
 	flight singleflight.Group // of take-ups, by session
 
-	mu     sync.Mutex // guards passes
+	mu     sync.Mutex // guards what follows
 	passes map[live.Owner]map[uint64]context.CancelFunc
 	passed uint64
+	// departing has the sessions that are being handed over.
+	departing map[router.SID]chan struct{}
 }
 
 const (
@@ -73,7 +79,8 @@ func newTakeover(ctx context.Context, n *node) (*takeover, error) {
 		return nil, err
 	}
 	return &takeover{
-		passes: make(map[live.Owner]map[uint64]context.CancelFunc),
+		passes: make(map[live.Owner]map[uint64]context.CancelFunc), departing: make(map[router.SID]chan struct{}),
+		lost: make(map[live.Owner]time.Time), mate: n.livingMate,
 		shared: n.shared, sessions: n.sessions, router: n.router, ended: n.presence, secret: secret, log: n.log,
 		client: &http.Client{Transport: &http.Transport{
 			MaxIdleConnsPerHost: 256, IdleConnTimeout: time.Minute, DisableCompression: true,
@@ -131,6 +138,7 @@ func (t *takeover) Forward(ctx context.Context, sid router.SID, in *bosh.Request
 		return r, true, false // the sender finds out who has it now
 	}
 	for began := time.Now(); ctx.Err() == nil && time.Since(began) < patience; {
+		t.departed(ctx, sid)
 		owner, ok, err := t.shared.OwnerOf(ctx, sid)
 		if err == nil && !ok {
 			return r, false, false
@@ -265,6 +273,10 @@ func (t *takeover) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, t.shared.Me().String())
 		return
 	}
+	if r.URL.Path == givePath {
+		t.given(w, r)
+		return
+	}
 	sid := router.SID(r.Header.Get(headerSID))
 	body, err := io.ReadAll(r.Body)
 	if err != nil || !t.bosh.Holds(sid) {
@@ -288,6 +300,9 @@ func (t *takeover) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // goes on here.
 func (t *takeover) takeUp(ctx context.Context, sid router.SID, owner live.Owner) bool {
 	v, _, _ := t.flight.Do(string(sid), func() (any, error) {
+		if t.underWay(sid) != nil {
+			return false, nil
+		}
 		return t.bosh.Holds(sid) || t.adopt(context.WithoutCancel(ctx), sid, owner), nil
 	})
 	here, _ := v.(bool)
@@ -372,7 +387,12 @@ func (t *takeover) Run(ctx context.Context) error {
 	}
 }
 
-const sweepEvery = 500 * time.Millisecond
+const (
+	sweepEvery = 500 * time.Millisecond
+	// mateFirst is how long others leave the sessions of a dead node to its mate.
+	// Those whose clients ask for them are taken up at once.
+	mateFirst = 2 * time.Second
+)
 
 func (t *takeover) sweep(ctx context.Context) error {
 	owners, err := t.shared.Owners(ctx)
@@ -391,13 +411,24 @@ func (t *takeover) sweep(ctx context.Context) error {
 			t.shared.Remember(o, lease.URL)
 			continue
 		}
-		if t.dead(ctx, o, lease) {
+		if t.dead(ctx, o, lease) && t.heir(o, time.Now()) {
 			if err := t.inherit(ctx, o); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// heir reports whether this node is the one to take up what a dead owner has.
+func (t *takeover) heir(o live.Owner, now time.Time) bool {
+	since, known := t.lost[o]
+	if !known {
+		since = now
+		t.lost[o] = now
+	}
+	mate := t.mate(o.Node)
+	return mate == "" || mate == t.shared.Me().Node || now.Sub(since) >= mateFirst
 }
 
 // inherit takes up all sessions of a dead owner.
@@ -407,6 +438,7 @@ func (t *takeover) inherit(ctx context.Context, o live.Owner) error {
 		return err
 	}
 	if len(sids) == 0 {
+		delete(t.lost, o)
 		return t.shared.Forget(ctx, o)
 	}
 	t.giveUp(o)

@@ -103,6 +103,7 @@ cluster:
   internal_url: "http://127.77.0.1:%[2]s"
   seeds: ["127.77.0.1:%[7]s", "127.77.0.1:%[8]s"]
   pairs: [[n1, n2]]
+  relogin_upper: 1s
 `, filepath.Join(dir, name), p[0], p[1], c.redis.URL(), name, p[2], ports[2], ports[5])
 		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 			t.Fatal(err)
@@ -238,6 +239,7 @@ func TestTakeover(t *testing.T) {
 	}{
 		{"nodes are killed", []int{0, 1, 0, 1}, 8 * time.Second, killed},
 		{"nodes are stopped", []int{0, 1}, 3 * time.Second, stopped},
+		{"users are handed over", []int{0, 1}, 3 * time.Second, handedOver},
 		{"nodes are halted", []int{0}, 8 * time.Second, halted},
 		{"Redis is killed", []int{0}, 8 * time.Second, withoutRedis},
 	} {
@@ -272,6 +274,32 @@ func stopped(t *testing.T, _ *nodePair, n *process, g *crowd) {
 	n.end(t, syscall.SIGTERM)
 	g.flows(t)
 	n.start(t)
+}
+
+// handedOver has an administrator move the users of a node away and back.
+func handedOver(t *testing.T, c *nodePair, n *process, g *crowd) {
+	t.Helper()
+	before := strings.Count(n.log.String(), "session goes on at another node")
+	for _, order := range []string{"drain", "fallback"} {
+		command(t, "", n.binary, "cluster", order, "-c", n.file, fmt.Sprintf("n%d", slices.Index(c.nodes, n)+1))
+		g.flows(t)
+		if order == "drain" {
+			n.refuses(t)
+		}
+	}
+	if now := strings.Count(n.log.String(), "session goes on at another node"); now == before {
+		t.Error("nothing was handed over")
+	}
+}
+
+// refuses makes sure that new clients are sent elsewhere.
+func (p *process) refuses(t *testing.T) {
+	t.Helper()
+	c := newChatter(chatName(0), 0, []string{p.door})
+	a, _, err := c.post(t.Context(), p.door, "<body xmlns='http://jabber.org/protocol/httpbind' rid='1' to='localhost' ver='1.11' wait='1' hold='1'/>")
+	if err != nil || a.Condition != "see-other-uri" {
+		t.Errorf("a drained node answers %+v %v", a, err)
+	}
 }
 
 // halted has a node wake up that others took for dead: it is to let go of its

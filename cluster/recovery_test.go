@@ -120,6 +120,33 @@ func TestOwnUsersGoHome(t *testing.T) {
 	})
 }
 
+// TestSeat follows a user from node to node.
+func TestSeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pairOf(t, cluster.NewMemoryStore(), nil)
+		if _, err := a.Assign(t.Context(), alice, home("n1", "n2")); err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range []struct {
+			order func(context.Context, router.NodeID) error
+			want  router.NodeID
+		}{{nil, "n1"}, {a.Failover, "n2"}, {a.Fallback, "n1"}, {b.Drain, "n2"}, {a.Fallback, "n1"}} {
+			if step.order != nil {
+				if err := step.order(t.Context(), "n1"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			soon()
+			if x, y := a.Seat(alice), b.Seat(alice); x != step.want || y != step.want {
+				t.Errorf("alice is at %s, says n1, and %s, says n2; want %s", x, y, step.want)
+			}
+		}
+		if a.Drained("n1") || a.Drained("n3") {
+			t.Error("drained")
+		}
+	})
+}
+
 func TestWithoutMover(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pairOf(t, cluster.NewMemoryStore(), func(c *cluster.RecoveryConfig) { c.Mover, c.AutoFallback = nil, time.Minute })

@@ -1,6 +1,11 @@
 package cluster
 
-import "github.com/deskline/deskline/router"
+import (
+	"slices"
+
+	"github.com/deskline/deskline/router"
+	"github.com/deskline/deskline/xmpp/jid"
+)
 
 // NodeReport is all that is known of a node of the configuration, or of one that
 // joined without being in it.
@@ -36,6 +41,33 @@ func (r *Recovery) Report() []NodeReport {
 		}
 	}
 	return list
+}
+
+// Drained reports whether a node shall have no users.
+func (r *Recovery) Drained(node router.NodeID) bool {
+	pair, ok := r.plan.Load().PairOf(node)
+	return ok && r.standing(pair).Drained[pair.Index(node)]
+}
+
+// Seat returns the node that has the users of a user's home now: that, or its
+// mate. It is empty if neither lives, or none has them.
+func (r *Recovery) Seat(user jid.JID) router.NodeID {
+	home, view := r.plan.Load().Assign(user), r.cfg.Members.View()
+	for _, id := range []router.NodeID{home.Primary, home.Secondary} {
+		if id != "" && alive(view, id) && r.serves(id) {
+			return id
+		}
+	}
+	return ""
+}
+
+func (r *Recovery) serves(node router.NodeID) bool {
+	pair, ok := r.plan.Load().PairOf(node)
+	if !ok || pair[1] == "" {
+		return ok
+	}
+	p, i := r.standing(pair), pair.Index(node)
+	return !p.Drained[i] && slices.Contains([]State{Normal, Backup, FailedMode}, p.Standing[i].State)
 }
 
 // lone is the status of a node that nobody stands in for.

@@ -125,6 +125,15 @@ func TestStanding(t *testing.T) {
 			{on(cluster.Fallback, admin), status(cluster.TakingBack, admin), status(cluster.FallingBack, admin)},
 			{on(cluster.ServicesFailed, critical), status(cluster.FailedMode, cluster.StartFailed), status(cluster.FailedMode, cluster.StartFailed)},
 		}},
+		{"a node that is back is drained before a fallback", []step{
+			{on(cluster.Lost, down), status(cluster.Unknown, ""), status(cluster.TakingOver, down)},
+			{on(cluster.Moved), status(cluster.Unknown, ""), status(cluster.Backup, down)},
+			{on(cluster.Started), status(cluster.Initializing, start), status(cluster.Backup, down)},
+			{on(cluster.Ready), status(cluster.FailedOver, start), status(cluster.Backup, down)},
+		}, []step{
+			{on(cluster.Failover, admin), status(cluster.FailingOver, admin), status(cluster.TakingOver, admin)},
+			{on(cluster.Moved), status(cluster.Idle, admin), status(cluster.Backup, admin)},
+		}},
 		{"users who cannot be taken over", nil, []step{
 			{on(cluster.Failover, admin), status(cluster.FailingOver, admin), status(cluster.TakingOver, admin)},
 			{on(cluster.MoveFailed), status(cluster.FailedMode, cluster.TakeOverFailed), status(cluster.FailedMode, cluster.TakeOverFailed)},

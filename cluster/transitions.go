@@ -86,11 +86,11 @@ var transitions = []transition{
 	{Lost, set{FallingBack}, set{TakingBack}, nil, to{Unknown, NoReason}, to{TakingOver, ofEvent}},
 	{Lost, nil, nil, nil, to{Unknown, NoReason}, stay},
 
-	// Administrators. The second and third row let a node go though its peer has
-	// not got its own users back yet.
+	// Administrators. The second and third row let a node go though one of the
+	// pair has not got its own users back yet: it may have others.
 	{Failover, set{Normal}, set{Normal}, nil, to{FailingOver, OnAdminRequest}, to{TakingOver, OnAdminRequest}},
 	{Failover, set{Backup}, set{FailedOver, Idle}, nil, to{FailingOver, OnAdminRequest}, to{TakingOver, OnAdminRequest}},
-	{Failover, set{FailedOver}, set{Backup}, nil, to{Idle, OnAdminRequest}, stay},
+	{Failover, set{FailedOver}, set{Backup}, nil, to{FailingOver, OnAdminRequest}, to{TakingOver, OnAdminRequest}},
 	{Fallback, set{Idle, FailedOver}, set{Backup}, nil, to{TakingBack, ofEvent}, to{FallingBack, ofEvent}},
 	{Recover, set{FailedMode}, set{FailedMode}, nil, to{Initializing, Initialization}, to{Initializing, Initialization}},
 	{Recover, set{FailedMode}, nil, nil, to{Initializing, Initialization}, stay},

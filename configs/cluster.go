@@ -29,6 +29,7 @@ type Cluster struct {
 	StartDelay   time.Duration `key:"start_delay" min:"1s" max:"1h"`
 	ReloginLower time.Duration `key:"relogin_lower" min:"0s" max:"24h"`
 	ReloginUpper time.Duration `key:"relogin_upper" min:"0s" max:"24h"`
+	Redirect     bool          `key:"redirect"`                    // clients that come to another node than theirs
 	Probe        time.Duration `key:"probe" min:"100ms" max:"1m"`  // between two probes of gossip
 	Suspicion    int           `key:"suspicion" min:"3" max:"100"` // probes a node may miss
 }

@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -51,6 +52,28 @@ func TestHints(t *testing.T) {
 		want := "<mechanism>PLAIN</mechanism>" + tt.want + "</mechanisms>"
 		if got := string(s.Features()); !strings.Contains(got, want) {
 			t.Errorf("%s: %s", tt.name, got)
+		}
+	}
+}
+
+func TestRedirect(t *testing.T) {
+	var asked jid.JID
+	m := session.NewManager(session.Config{
+		Domains: []jid.JID{jid.MustParse("example.com")}, Auth: silent{}, Log: slog.New(slog.DiscardHandler),
+		Redirect: func(_ string, user jid.JID) *stream.Error {
+			if asked = user; user.Local() != "alice" {
+				return nil
+			}
+			return &stream.Error{Condition: stream.SeeOtherHost, Detail: "https://n2.example.com/http-bind"}
+		},
+	})
+	_, err := m.Open(t.Context(), silent{}, session.Opening{To: "example.com", From: "alice@example.com/desk"})
+	if e, ok := errors.AsType[*stream.Error](err); !ok || e.Detail != "https://n2.example.com/http-bind" || m.Len() != 0 {
+		t.Errorf("%v, %d sessions", err, m.Len())
+	}
+	for from, want := range map[string]jid.JID{"bob@example.com/desk": jid.MustParse("bob@example.com"), "": {}} {
+		if _, err := m.Open(t.Context(), silent{}, session.Opening{To: "example.com", From: from}); err != nil || asked != want {
+			t.Errorf("from %q: asked for %q, %v", from, asked, err)
 		}
 	}
 }

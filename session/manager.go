@@ -23,7 +23,10 @@ type Config struct {
 	Keeper   Keeper  // nil: no other node takes a session up
 	Metrics  Metrics // nil counts nothing
 	Hints    Hints   // nil gives none
-	Features []byte  // encoded features offered to authenticated streams besides binding
+	// Redirect, if not nil, says where a client is to go instead: with
+	// see-other-host, or nil for nowhere. user is who it says to be, if it does.
+	Redirect func(transport string, user jid.JID) *stream.Error
+	Features []byte // encoded features offered to authenticated streams besides binding
 	Limits
 	PingAfter time.Duration // of silence, then the client is asked for a sign of life; 0 never
 	PingWait  time.Duration // for that sign
@@ -69,7 +72,8 @@ func (m *Manager) Limits() Limits { return *m.limits.Load() }
 func (m *Manager) Len() int { return int(m.count.Load()) }
 
 // Open starts a session for a client that opened a stream. The error is a
-// *stream.Error: host-unknown, resource-constraint or system-shutdown.
+// *stream.Error: host-unknown, resource-constraint, system-shutdown or
+// see-other-host.
 func (m *Manager) Open(_ context.Context, conn Conn, o Opening) (*Session, error) {
 	domain, ok := m.domain(o.To)
 	most := m.limits.Load().Sessions
@@ -81,10 +85,13 @@ func (m *Manager) Open(_ context.Context, conn Conn, o Opening) (*Session, error
 	case most > 0 && m.Len() >= most:
 		return nil, stream.NewError(stream.ResourceConstraint, "the server has no room for another session")
 	}
-	s := &Session{m: m, conn: conn, sid: router.NewSID(), domain: domain, lang: o.Lang}
-	if m.cfg.Hints != nil {
-		s.from = m.claimed(o.From)
+	user := m.claimed(o.From)
+	if m.cfg.Redirect != nil {
+		if other := m.cfg.Redirect(conn.Info().Transport, user); other != nil {
+			return nil, other
+		}
 	}
+	s := &Session{m: m, conn: conn, sid: router.NewSID(), domain: domain, lang: o.Lang, from: user}
 	s.heard.Store(time.Now().Unix())
 	m.enter(s)
 	return s, nil

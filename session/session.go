@@ -91,7 +91,7 @@ func (s *Session) Features() []byte {
 		for _, mech := range s.m.cfg.Auth.Mechanisms(s.channel()) {
 			out = append(append(append(out, "<mechanism>"...), mech...), "</mechanism>"...)
 		}
-		if !s.from.IsZero() {
+		if s.m.cfg.Hints != nil && !s.from.IsZero() {
 			out = s.m.cfg.Hints.AppendHints(out, s.from)
 		}
 		out = append(out, "</mechanisms>"...)
@@ -249,6 +249,23 @@ func (s *Session) End(condition, reason string) {
 	s.closing.Store(true)
 	_ = s.conn.Close(stream.NewError(condition, reason))
 }
+
+// Redirect ends the session and tells the client to sign in at another address,
+// if there is one.
+func (s *Session) Redirect(address, reason string) {
+	s.closing.Store(true)
+	e := &stream.Error{Condition: stream.SeeOtherHost, Detail: address, Text: reason}
+	if address == "" {
+		e = stream.NewError(stream.SystemShutdown, reason)
+	}
+	_ = s.conn.Close(e)
+}
+
+// Moves reports whether the session can go on at another node.
+func (s *Session) Moves() bool { return s.conn.Info().Moves }
+
+// Transport names the door.
+func (s *Session) Transport() string { return s.conn.Info().Transport }
 
 // Ended is called by the door once the transport is gone for good, whatever the
 // reason; only the first call counts. Messages among the undelivered find

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -121,6 +122,10 @@ func (c *conn) stir() {
 func (c *conn) Close(reason *stream.Error) error {
 	if reason == nil {
 		c.end(&ending{reason: "closed", status: websocket.StatusNormalClosure})
+		return nil
+	}
+	if reason.Condition == stream.SeeOtherHost && strings.Contains(reason.Detail, "://") {
+		c.end(&ending{reason: reason.Condition, seeOther: reason.Detail, status: websocket.StatusNormalClosure}) // RFC 7395 §3.6.1
 		return nil
 	}
 	status := websocket.StatusNormalClosure

@@ -11,6 +11,7 @@ import (
 
 	"github.com/deskline/deskline/session"
 	"github.com/deskline/deskline/websocket"
+	"github.com/deskline/deskline/xmpp/stream"
 )
 
 func TestConversation(t *testing.T) {
@@ -190,4 +191,17 @@ func TestShutdown(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestSeeOther shows that a session that is sent elsewhere is told where to.
+func TestSeeOther(t *testing.T) {
+	b := newBench(t, nil)
+	cl := b.dial()
+	cl.open()
+	f := <-b.sessions
+	if err := f.conn.Close(&stream.Error{Condition: stream.SeeOtherHost, Detail: "wss://n2.example.com/xmpp-websocket"}); err != nil {
+		t.Fatal(err)
+	}
+	cl.want("<close xmlns='urn:ietf:params:xml:ns:xmpp-framing' see-other-uri='wss://n2.example.com/xmpp-websocket'/>")
+	f.wantEnd(t, "see-other-host")
 }

@@ -120,7 +120,8 @@ type Owner struct {
 
 func (o Owner) String() string { return string(o.Node) + " " + strconv.FormatUint(o.Term, 10) }
 
-func parseOwner(s string) (Owner, error) {
+// ParseOwner is the inverse of String.
+func ParseOwner(s string) (Owner, error) {
 	var o Owner
 	if _, err := fmt.Sscanf(s, "%s %d", &o.Node, &o.Term); err != nil {
 		return o, fmt.Errorf("owner %q: %w", s, err)
@@ -223,7 +224,7 @@ func (l *Shared) Owners(ctx context.Context) ([]Owner, error) {
 	}
 	list := make([]Owner, 0, len(all))
 	for _, s := range all {
-		o, err := parseOwner(s)
+		o, err := ParseOwner(s)
 		if err != nil {
 			return nil, err
 		}

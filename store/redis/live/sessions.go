@@ -88,7 +88,7 @@ func (l *Shared) OwnerOf(ctx context.Context, sid router.SID) (o Owner, ok bool,
 		return o, false, nil
 	}
 	if err == nil {
-		o, err = parseOwner(text)
+		o, err = ParseOwner(text)
 	}
 	if err != nil {
 		return o, false, fmt.Errorf("owner of session: %w", err)
