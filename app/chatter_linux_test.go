@@ -26,6 +26,7 @@ type chatter struct {
 
 	doors []string     // of the nodes
 	at    atomic.Int32 // the node it goes to
+	roams bool         // with each request to the other one; set before its goroutines start
 	sid   string       // set before its goroutines start
 
 	mu      sync.Mutex // guards what follows
@@ -86,6 +87,9 @@ func (c *chatter) exchange(ctx context.Context, text string) (*bodyElement, erro
 		at := c.at.Load()
 		a, final, err := c.post(ctx, c.doors[at], text)
 		if err == nil || final || ctx.Err() != nil {
+			if c.roams {
+				c.at.Store(1 - at)
+			}
 			return a, err
 		}
 		last = err

@@ -141,7 +141,7 @@ func (t *takeover) Forward(ctx context.Context, sid router.SID, in *bosh.Request
 		t.departed(ctx, sid)
 		owner, ok, err := t.shared.OwnerOf(ctx, sid)
 		if err == nil && !ok {
-			return r, false, false
+			return t.unbound(ctx, sid, in)
 		}
 		if err == nil {
 			asked := time.Now()
@@ -155,6 +155,23 @@ func (t *takeover) Forward(ctx context.Context, sid router.SID, in *bosh.Request
 		pause(ctx, againAfter)
 	}
 	return r, true, false // cut off: the client comes again
+}
+
+// unbound has the node answer that a session began on, for nobody else knows of
+// one to which nobody has signed in yet.
+func (t *takeover) unbound(ctx context.Context, sid router.SID, in *bosh.Request) (r bosh.Response, answered, found bool) {
+	node := sid.Birthplace()
+	if node == "" || node == t.shared.Me().Node {
+		return r, false, false
+	}
+	lease, err := t.shared.LeaseOf(ctx, live.Owner{Node: node})
+	if err == nil && lease.URL == "" {
+		return r, false, false
+	}
+	if err == nil {
+		r, err = t.pass(ctx, lease.URL, sid, in)
+	}
+	return r, !errors.Is(err, errNotThere), false // cut off for any other error: the client comes again
 }
 
 // try has the owner answer, or makes this node the owner.
@@ -233,6 +250,8 @@ func (t *takeover) dead(ctx context.Context, o live.Owner, lease live.Lease) boo
 
 func (t *takeover) sign(req *http.Request) { req.Header.Set("Authorization", "Bearer "+t.secret) }
 
+var errNotThere = errors.New("pass on: the session is not there")
+
 // pass has another node answer.
 func (t *takeover) pass(ctx context.Context, url string, sid router.SID, in *bosh.Request) (bosh.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+passPath, bytes.NewReader(in.Body))
@@ -254,7 +273,7 @@ func (t *takeover) pass(ctx context.Context, url string, sid router.SID, in *bos
 		return bosh.Response{}, fmt.Errorf("pass on: %w", err)
 	}
 	if res.StatusCode == http.StatusMisdirectedRequest || res.Header.Get(headerSID) == "" {
-		return bosh.Response{}, errors.New("pass on: not there")
+		return bosh.Response{}, errNotThere
 	}
 	return bosh.Response{Body: body, ContentType: res.Header.Get("Content-Type"), Status: res.StatusCode}, nil
 }

@@ -154,11 +154,14 @@ func startCrowd(t *testing.T, c *nodePair) *crowd {
 	}
 	for i, c := range g.all {
 		c.mate = g.all[i^1]
+		c.roams = true // as behind a load balancer: nobody else knows of the session before it is bound
 		if err := c.login(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, c := range g.all {
+		c.roams = false
+		c.goHome()
 		c.last = time.Now()
 		g.wait.Go(func() { c.wait(t.Context()) })
 		g.talk.Go(func() { c.talk(t.Context(), g.stop) })

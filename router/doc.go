@@ -15,14 +15,16 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/deskline/deskline/xmpp/jid"
 	"github.com/deskline/deskline/xmpp/stanza"
 )
 
-// SID names a session: 128 random bits. Whoever knows it can speak for the
-// session, so it never goes into a log; [SID.Ref] does.
+// SID names a session: 128 random bits and, in a cluster, the node it began on.
+// Whoever knows it can speak for the session, so it never goes into a log;
+// [SID.Ref] does.
 type SID string
 
 // NewSID draws a session id.
@@ -30,6 +32,22 @@ func NewSID() SID {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
 	return SID(base64.RawURLEncoding.EncodeToString(b[:]))
+}
+
+// BornAt returns the id with the node that the session begins on; none stands
+// alone.
+func (s SID) BornAt(node NodeID) SID {
+	if node == "" {
+		return s
+	}
+	return s + "@" + SID(node)
+}
+
+// Birthplace returns the node that a session began on. It may be anywhere by
+// now, unless nobody has signed in to it yet.
+func (s SID) Birthplace() NodeID {
+	_, node, _ := strings.Cut(string(s), "@")
+	return NodeID(node)
 }
 
 // Ref returns a short hash that tells sessions apart in logs.

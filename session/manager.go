@@ -91,7 +91,7 @@ func (m *Manager) Open(_ context.Context, conn Conn, o Opening) (*Session, error
 			return nil, other
 		}
 	}
-	s := &Session{m: m, conn: conn, sid: router.NewSID(), domain: domain, lang: o.Lang, from: user}
+	s := &Session{m: m, conn: conn, sid: router.NewSID().BornAt(m.cfg.Node), domain: domain, lang: o.Lang, from: user}
 	s.heard.Store(time.Now().Unix())
 	m.enter(s)
 	return s, nil
