@@ -62,6 +62,10 @@ type NodeID string
 // ErrUndelivered says that no session took a stanza.
 var ErrUndelivered = errors.New("no session took the stanza")
 
+// ErrAway says that what the nodes share cannot be reached for now. Something
+// done may have been done or not; it is to be done again, or refused as passing.
+var ErrAway = errors.New("what the nodes share is away")
+
 // Handler takes a stanza. It may wait for a store but never for a client, and
 // never changes st.
 type Handler interface {

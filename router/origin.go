@@ -41,6 +41,13 @@ func (o *Origin) Next() {
 	}
 }
 
+// Again goes back to the beginning of the stanza, to cause the same once more.
+func (o *Origin) Again() {
+	if o != nil {
+		o.act = 0
+	}
+}
+
 // acts bounds what one stanza may cause, for the order of tokens.
 const acts = 1 << 20
 

@@ -180,6 +180,15 @@ func (r *Router) keep(ctx context.Context, st *stanza.Stanza, owner jid.JID) err
 	if errors.As(err, &e) {
 		return r.Refuse(ctx, st, e)
 	}
+	return r.fail(ctx, st, owner, err)
+}
+
+// fail tells the sender that a message could not be kept, unless whoever
+// reroutes it will try again.
+func (r *Router) fail(ctx context.Context, st *stanza.Stanza, owner jid.JID, err error) error {
+	if ctx.Value(passKey{}) == owner && errors.Is(err, ErrAway) {
+		return err
+	}
 	return errors.Join(err, r.Refuse(ctx, st, stanza.ErrInternal()))
 }
 
@@ -209,7 +218,7 @@ func (r *Router) Undelivered(ctx context.Context, st *stanza.Stanza, owner jid.J
 	}
 	bindings, err := r.cfg.Registry.Lookup(ctx, owner)
 	if err != nil {
-		return err
+		return r.fail(ctx, st, owner, err)
 	}
 	var to []SID
 	for i := range bindings {
@@ -220,8 +229,13 @@ func (r *Router) Undelivered(ctx context.Context, st *stanza.Stanza, owner jid.J
 			to = append(to, bindings[i].SID)
 		}
 	}
-	if len(to) > 0 && r.post(ctx, to, st) == nil {
-		return nil
+	if len(to) > 0 {
+		// One that may have been posted is not to be kept beside that.
+		if err := r.post(ctx, to, st); err == nil {
+			return nil
+		} else if errors.Is(err, ErrAway) {
+			return r.fail(ctx, st, owner, err)
+		}
 	}
 	return r.keep(ctx, st, owner)
 }

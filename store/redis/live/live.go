@@ -50,12 +50,15 @@ type Shared struct {
 	pipe  *pipe
 	cache *cache
 	boxes boxes
+	tide  *tide
 	urls  sync.Map     // Owner → string
 	sure  atomic.Int64 // nanoseconds after began up to when the lease is surely held
 	began time.Time
 	term  uint64
 	lease chan struct{} // full while the lease is renewed, and once it is given up
 	given sync.Once
+
+	closed chan struct{} // closed by Close
 }
 
 //go:embed lua/*.lua
@@ -91,7 +94,7 @@ func New(ctx context.Context, cfg Config) (*Shared, error) {
 	if cfg.Room <= 0 {
 		cfg.Room = 2000
 	}
-	l := &Shared{began: time.Now(), cfg: cfg, cache: newCache(), boxes: boxes{m: make(map[router.SID]*box)}, lease: make(chan struct{}, 1)}
+	l := &Shared{began: time.Now(), cfg: cfg, cache: newCache(), boxes: boxes{m: make(map[router.SID]*box)}, lease: make(chan struct{}, 1), tide: newTide(), closed: make(chan struct{})}
 	for _, s := range liveScripts {
 		if err := s.Load(ctx, cfg.Client).Err(); err != nil {
 			return nil, fmt.Errorf("load scripts: %w", err)
@@ -139,7 +142,15 @@ func (l *Shared) sessionKeys(sid router.SID) []string {
 	return []string{l.cfg.Prefix + "s:" + tag, l.cfg.Prefix + "b:" + tag, l.cfg.Prefix + "o:" + tag}
 }
 
-func (l *Shared) bindingsKey(bare jid.JID) string { return l.cfg.Prefix + "r:{" + bare.String() + "}" }
+func (l *Shared) bindingsKey(bare jid.JID) string { return l.cfg.Prefix + "r:{" + tag(bare) + "}" }
+
+// braces would end a hash tag too soon.
+var braces = strings.NewReplacer("%", "%25", "{", "%7B", "}", "%7D")
+
+func tag(bare jid.JID) string { return braces.Replace(bare.String()) }
+
+// replacedKey is where it is kept for a while whom a binding replaced.
+func (l *Shared) replacedKey(bare jid.JID) string { return l.cfg.Prefix + "x:{" + tag(bare) + "}" }
 
 func (l *Shared) leaseKey(node router.NodeID) string { return l.cfg.Prefix + "n:" + string(node) }
 
@@ -258,11 +269,12 @@ func (l *Shared) Secret(ctx context.Context) (string, error) {
 // Run renews the lease and listens for what other nodes post, until ctx ends.
 // Then the lease is given up.
 func (l *Shared) Run(ctx context.Context) error {
-	heard := make(chan struct{})
-	go func() {
-		defer close(heard)
-		l.listen(ctx)
-	}()
+	var wg sync.WaitGroup
+	wg.Go(func() { l.listen(ctx) })
+	wg.Go(func() {
+		l.tide.run(ctx, func(ctx context.Context) error { return l.cfg.Client.Ping(ctx).Err() })
+	})
+	defer wg.Wait()
 	tick := time.NewTicker(l.cfg.Lease / 4)
 	defer tick.Stop()
 	for {
@@ -273,12 +285,15 @@ func (l *Shared) Run(ctx context.Context) error {
 			default:
 				continue // it was given up
 			}
-			if err := l.renew(ctx); err != nil && ctx.Err() == nil {
+			err := l.renew(ctx)
+			if passing(err) {
+				l.tide.ebb(err)
+			}
+			if err != nil && ctx.Err() == nil {
 				l.cfg.Log.WarnContext(ctx, "cluster lease", "err", err)
 			}
 			<-l.lease
 		case <-ctx.Done():
-			<-heard
 			return nil
 		}
 	}
@@ -288,7 +303,10 @@ func (l *Shared) Run(ctx context.Context) error {
 // for its end; Run does not renew it any more.
 func (l *Shared) Close(ctx context.Context) error {
 	l.pipe.close()
-	l.given.Do(func() { l.lease <- struct{}{} }) // a renewal ends with the client's timeouts
+	l.given.Do(func() {
+		close(l.closed)
+		l.lease <- struct{}{} // a renewal ends with the client's timeouts
+	})
 	if err := l.cfg.Client.Del(ctx, l.leaseKey(l.cfg.Node)).Err(); err != nil {
 		return fmt.Errorf("give up lease: %w", err)
 	}

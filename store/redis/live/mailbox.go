@@ -13,6 +13,7 @@ import (
 
 	"github.com/deskline/deskline/router"
 	"github.com/deskline/deskline/session"
+	"github.com/deskline/deskline/xmpp/jid"
 	"github.com/deskline/deskline/xmpp/stanza"
 )
 
@@ -31,7 +32,8 @@ func (b *boxes) get(sid router.SID) (*box, bool) {
 
 // box puts the frames of one session in the order in which Redis accepted them.
 type box struct {
-	to session.Receiver
+	to   session.Receiver
+	bare jid.JID // whose session it is
 
 	mu    sync.Mutex // guards all below
 	last  uint64     // number of the last frame delivered
@@ -126,6 +128,9 @@ func (l *Shared) post(ctx context.Context, letters []router.Letter) (took int, e
 		sender = o.SID()
 		request, place, _ = o.Token()
 	}
+	if _, left, cause := l.tide.state(); left <= 0 {
+		return 0, fmt.Errorf("post: %w", asAway(cause))
+	}
 	answers, acts := make(chan answer, len(letters)), make([]act, len(letters))
 	for i := range letters {
 		acts[i] = act{
@@ -161,20 +166,18 @@ func (l *Shared) post(ctx context.Context, letters []router.Letter) (took int, e
 		}
 	}
 	if len(errs) > 0 {
-		return took, fmt.Errorf("post: %w", errs[0])
+		return took, fmt.Errorf("post: %w", asAway(errs[0]))
 	}
 	return took, nil
 }
 
 // again runs a script until Redis is there to answer.
-func (l *Shared) again(ctx context.Context, a *act) (cmd *goredis.Cmd) {
-	_ = insist(ctx, func() (err error) { // the command has it
-		if cmd, err = l.pipe.do(ctx, a.script, a.keys, a.args...); err != nil {
-			cmd = goredis.NewCmd(ctx)
-			cmd.SetErr(err)
-		}
-		return cmd.Err()
-	})
+func (l *Shared) again(ctx context.Context, a *act) *goredis.Cmd {
+	cmd, err := l.surely(ctx, a.script, a.keys, a.args...)
+	if err != nil {
+		cmd = goredis.NewCmd(ctx)
+		cmd.SetErr(err)
+	}
 	return cmd
 }
 

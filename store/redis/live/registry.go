@@ -72,25 +72,28 @@ func decodeBinding(bare jid.JID, resource, data string) (router.Binding, error) 
 // Bind implements router.Registry.
 func (l *Shared) Bind(ctx context.Context, b router.Binding) (uint64, *router.Binding, error) {
 	bare := b.Full.Bare()
-	cmd, err := l.pipe.do(ctx, bindScript, []string{l.bindingsKey(bare)}, b.Full.Resource(), encodeBinding(&b), l.boundChannel(), bare.String())
-	if err != nil {
-		return 0, nil, fmt.Errorf("bind %s: %w", b.Full, err)
-	}
+	keys := []string{l.bindingsKey(bare), l.replacedKey(bare)}
+	cmd, err := l.surely(ctx, bindScript, keys, b.Full.Resource(), encodeBinding(&b), string(b.SID), l.boundChannel(), bare.String(), l.keep())
 	l.cache.forget(bare)
-	answer, err := cmd.Slice()
-	if err != nil || len(answer) != 2 {
+	if err != nil {
 		return 0, nil, fmt.Errorf("bind %s: %w", b.Full, err)
 	}
-	gen, _ := answer[0].(int64)
-	old, _ := answer[1].(string)
-	if old == "" {
-		return uint64(gen), nil, nil //nolint:gosec // it counts up
+	answer, err := cmd.StringSlice()
+	if err != nil || len(answer) != 2 {
+		return 0, nil, fmt.Errorf("bind %s: strange answer: %w", b.Full, err)
 	}
-	replaced, err := decodeBinding(bare, b.Full.Resource(), old)
+	gen, err := strconv.ParseUint(answer[0], 10, 64)
 	if err != nil {
-		return uint64(gen), nil, nil //nolint:gosec,nilerr // it is replaced whatever it said
+		return 0, nil, fmt.Errorf("bind %s: %w", b.Full, err)
 	}
-	return uint64(gen), &replaced, nil //nolint:gosec // it counts up
+	if answer[1] == "" {
+		return gen, nil, nil
+	}
+	replaced, err := decodeBinding(bare, b.Full.Resource(), answer[1])
+	if err != nil {
+		return gen, nil, nil //nolint:nilerr // it is replaced whatever it said
+	}
+	return gen, &replaced, nil
 }
 
 // Update implements router.Registry.
@@ -105,11 +108,8 @@ func (l *Shared) Unbind(ctx context.Context, full jid.JID, gen uint64) error {
 
 func (l *Shared) rebind(ctx context.Context, full jid.JID, gen uint64, data []byte) error {
 	bare := full.Bare()
-	cmd, err := l.pipe.do(ctx, rebindScript, []string{l.bindingsKey(bare)}, full.Resource(), gen, data, l.boundChannel(), bare.String())
+	_, err := l.surely(ctx, rebindScript, []string{l.bindingsKey(bare)}, full.Resource(), gen, data, l.boundChannel(), bare.String())
 	l.cache.forget(bare)
-	if err == nil {
-		err = cmd.Err()
-	}
 	if err != nil {
 		return fmt.Errorf("change binding of %s: %w", full, err)
 	}
@@ -123,7 +123,7 @@ func (l *Shared) Lookup(ctx context.Context, bare jid.JID) ([]router.Binding, er
 		return list, nil
 	}
 	var all map[string]string
-	err := insist(ctx, func() (err error) {
+	err := l.insist(ctx, func() (err error) {
 		all, err = l.cfg.Client.HGetAll(ctx, l.bindingsKey(bare)).Result()
 		return err
 	})

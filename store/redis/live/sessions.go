@@ -22,20 +22,25 @@ var ErrFenced = errors.New("the session is not this node's any more")
 // then on what is posted to it is kept until written down by Commit.
 func (l *Shared) Enter(ctx context.Context, sid router.SID, full jid.JID, to session.Receiver) error {
 	l.boxes.mu.Lock()
-	l.boxes.m[sid] = &box{to: to}
+	l.boxes.m[sid] = &box{to: to, bare: full.Bare()}
 	l.boxes.mu.Unlock()
-	keys := l.sessionKeys(sid)
-	// The list of the node's sessions comes first: one too many does no harm.
-	if err := l.cfg.Client.SAdd(ctx, l.ownedKey(l.Me()), string(sid)).Err(); err != nil {
-		return fmt.Errorf("enter session: %w", err)
-	}
-	line := l.cfg.Client.TxPipeline()
-	line.HSet(ctx, keys[0], "owner", l.Me().String(), "jid", full.String())
-	line.PExpire(ctx, keys[0], l.cfg.Keep)
-	if _, err := line.Exec(ctx); err != nil {
+	err := l.insist(ctx, func() error { return l.enter(ctx, sid, full) })
+	if err != nil {
 		return fmt.Errorf("enter session: %w", err)
 	}
 	return nil
+}
+
+func (l *Shared) enter(ctx context.Context, sid router.SID, full jid.JID) error {
+	// The list of the node's sessions comes first: one too many does no harm.
+	if err := l.cfg.Client.SAdd(ctx, l.ownedKey(l.Me()), string(sid)).Err(); err != nil {
+		return err
+	}
+	key, line := l.sessionKeys(sid)[0], l.cfg.Client.TxPipeline()
+	line.HSet(ctx, key, "owner", l.Me().String(), "jid", full.String())
+	line.PExpire(ctx, key, l.cfg.Keep)
+	_, err := line.Exec(ctx)
+	return err
 }
 
 // Commit writes a session's state down, with the number of the last mailbox
@@ -61,12 +66,9 @@ func (l *Shared) Commit(sid router.SID, state []byte, upto uint64, done func(err
 // Drop forgets a session that ended.
 func (l *Shared) Drop(ctx context.Context, sid router.SID) error {
 	l.Leave(sid)
-	cmd, err := l.pipe.do(ctx, dropScript, l.sessionKeys(sid), l.Me().String())
+	_, err := l.surely(ctx, dropScript, l.sessionKeys(sid), l.Me().String())
 	if err == nil {
-		err = cmd.Err()
-	}
-	if err == nil {
-		err = l.cfg.Client.SRem(ctx, l.ownedKey(l.Me()), string(sid)).Err()
+		err = l.insist(ctx, func() error { return l.cfg.Client.SRem(ctx, l.ownedKey(l.Me()), string(sid)).Err() })
 	}
 	if err != nil {
 		return fmt.Errorf("drop session: %w", err)
@@ -145,7 +147,7 @@ func (l *Shared) Adopt(ctx context.Context, sid router.SID, from Owner) (a Adopt
 
 // Attach begins to deliver to an adopted session, with what its mailbox holds.
 func (l *Shared) Attach(ctx context.Context, sid router.SID, a Adopted, to session.Receiver) {
-	b := &box{to: to, last: a.First - 1}
+	b := &box{to: to, bare: a.JID.Bare(), last: a.First - 1}
 	l.boxes.mu.Lock()
 	l.boxes.m[sid] = b
 	l.boxes.mu.Unlock()
