@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"net"
 	"time"
 
@@ -17,6 +18,14 @@ func (n *node) buildAdmin(context.Context) error {
 	}
 	n.admin = admin.New(cfg)
 	n.admin.Check("store", n.store.Ping)
+	if n.shared != nil {
+		n.admin.Check("lease", func(context.Context) error {
+			if !n.shared.Sure() {
+				return errors.New("not held: requests wait until Redis is there")
+			}
+			return nil
+		})
+	}
 	if n.recovery != nil {
 		n.admin.Describe("cluster", n.checkCluster)
 	}

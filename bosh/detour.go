@@ -74,6 +74,9 @@ func (h *Handler) elsewhere(sid router.SID, a Arrival, n *stanza.Node, in Reques
 func (h *Handler) seek(ctx context.Context, sid router.SID, in *Request) (r Response, answered, found bool) {
 	cfg := h.cfg.Load()
 	if cfg.Ledger.Ready(ctx) != nil {
+		if ctx.Err() == nil {
+			return overloaded.of(""), true, false // nobody can serve it for now
+		}
 		return Response{}, true, false
 	}
 	if c, ok := h.find(string(sid)); ok && !c.leaving.Load() {

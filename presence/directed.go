@@ -68,7 +68,7 @@ func (s *Service) directed(ctx context.Context, st *stanza.Stanza) error {
 	if !s.cfg.Router.Local(st.To) {
 		return s.cfg.Router.Refuse(ctx, st, stanza.NewError(stanza.Cancel, "remote-server-not-found", ""))
 	}
-	return s.forward(ctx, st)
+	return s.fail(ctx, st, s.forward(ctx, st))
 }
 
 // leaveDirected tells those who got directed presence (RFC 6121 §4.6.3), but for

@@ -87,6 +87,14 @@ func (s *Service) refuse(ctx context.Context, st *stanza.Stanza, why string) err
 	return s.cfg.Router.Refuse(ctx, st, stanza.ErrBadRequest(why))
 }
 
+// fail tells the sender of what could not be done, if anything.
+func (s *Service) fail(ctx context.Context, st *stanza.Stanza, err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.Join(err, s.cfg.Router.Refuse(ctx, st, stanza.ErrInternal()))
+}
+
 // find returns the sender's binding and those of all its resources.
 func (s *Service) find(ctx context.Context, full jid.JID) (own router.Binding, all []router.Binding, ok bool, err error) {
 	all, err = s.cfg.Router.Registry().Lookup(ctx, full.Bare())
@@ -116,14 +124,14 @@ func (s *Service) available(ctx context.Context, st *stanza.Stanza) error {
 	}
 	own, all, ok, err := s.find(ctx, st.From)
 	if err != nil || !ok {
-		return err
+		return s.fail(ctx, st, err)
 	}
 	initial, took := !own.Available(), own.Available() && own.Priority >= 0
 	own.Presence, own.Priority, own.Since = st, prio, time.Now()
 	if err := s.cfg.Router.Registry().Update(ctx, own); err != nil {
-		return err
+		return s.fail(ctx, st, err)
 	}
-	err = s.broadcast(ctx, st, all)
+	err = s.fail(ctx, st, s.broadcast(ctx, st, all))
 	if initial {
 		s.welcome(ctx, own)
 	}
@@ -217,12 +225,12 @@ func stamped(b *router.Binding) *stanza.Stanza {
 func (s *Service) unavailable(ctx context.Context, st *stanza.Stanza) error {
 	own, all, ok, err := s.find(ctx, st.From)
 	if err != nil || !ok {
-		return err
+		return s.fail(ctx, st, err)
 	}
 	was := own.Available()
 	own.Presence, own.Priority, own.Since = nil, 0, time.Now()
 	if err := s.cfg.Router.Registry().Update(ctx, own); err != nil {
-		return err
+		return s.fail(ctx, st, err)
 	}
 	if sess, ok := s.cfg.Router.Table().ByJID(st.From); ok {
 		s.leaveDirected(ctx, st, sess.Interest(), was)
@@ -231,7 +239,7 @@ func (s *Service) unavailable(ctx context.Context, st *stanza.Stanza) error {
 		return nil
 	}
 	s.left(ctx, st, all)
-	return s.broadcast(ctx, st, all)
+	return s.fail(ctx, st, s.broadcast(ctx, st, all))
 }
 
 // left remembers that the last resource of somebody went.

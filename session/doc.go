@@ -99,6 +99,9 @@ type Keeper interface {
 	Passed(sid router.SID, number uint64)
 	// Drop forgets a session that ended.
 	Drop(ctx context.Context, sid router.SID) error
+	// Await waits for as long as it cannot be reached; an error says that it is
+	// not worth waiting for any more.
+	Await(ctx context.Context) error
 	// Leave stops delivering to a session that goes on elsewhere.
 	Leave(sid router.SID)
 }

@@ -141,6 +141,9 @@ func (s *Session) bind(ctx context.Context, st *stanza.Stanza) error {
 func (s *Session) register(ctx context.Context, b router.Binding) error {
 	r := s.m.cfg.Router
 	if k := s.m.cfg.Keeper; k != nil {
+		s.mu.Lock()
+		s.entered = b.Full
+		s.mu.Unlock()
 		if err := k.Enter(ctx, s.sid, b.Full, s); err != nil {
 			return err
 		}
@@ -150,8 +153,15 @@ func (s *Session) register(ctx context.Context, b router.Binding) error {
 		return err
 	}
 	s.mu.Lock()
-	s.phase, s.jid, s.gen = bound, b.Full, gen
+	over := s.ended.Load()
+	if !over {
+		s.phase, s.jid, s.gen = bound, b.Full, gen
+	}
 	s.mu.Unlock()
+	if over { // while Redis was waited for; its end did not know of the binding
+		s.unenter(ctx, b.Full)
+		return ErrEnded
+	}
 	if replaced != nil && replaced.SID != s.sid {
 		s.supersede(ctx, *replaced)
 	}

@@ -44,13 +44,17 @@ type Session struct {
 	exchange sasl.Exchange
 	mech     string
 	failures int
+	received uint64 // stanzas, of a transport that does not number what it carries
 
-	mu     sync.Mutex // guards what follows
-	phase  phase
-	jid    jid.JID // bare once authenticated, full once bound
-	gen    uint64
-	late   []Frame // came after the transport had ended
-	closed bool    // late was rerouted
+	mu    sync.Mutex // guards what follows
+	phase phase
+	jid   jid.JID // bare once authenticated, full once bound
+	gen   uint64
+	// entered is the address under which the keeper may know the session, also
+	// if binding it failed.
+	entered jid.JID
+	late    []Frame // came after the transport had ended
+	closed  bool    // late was rerouted
 }
 
 // SID returns the session's id.
@@ -140,6 +144,10 @@ func (s *Session) Receive(ctx context.Context, n *stanza.Node) error {
 	case opened:
 		return stream.NewError(stream.NotAuthorized, "a stanza came before authentication")
 	case bound:
+		if s.m.cfg.Keeper != nil && router.OriginOf(ctx) == nil {
+			s.received++
+			ctx = router.WithOrigin(ctx, s.sid, s.received)
+		}
 		st.Arrived = now
 		return s.stanza(ctx, st, err)
 	}
@@ -280,8 +288,15 @@ func (s *Session) Ended(ctx context.Context, reason string, undelivered []Frame)
 	s.m.cfg.Metrics.Ended(info.Transport, reason)
 	s.m.cfg.Log.InfoContext(ctx, "session ended", "sid", s.sid.Ref(), "jid", full.String(), "reason", reason, "transport", info.Transport, "undelivered", len(undelivered))
 	if !was {
+		if entered := s.wasEntered(); !entered.IsZero() {
+			s.unenter(ctx, entered)
+		}
 		return
 	}
+	// What the session leaves behind is safe where it is, in the mailbox and
+	// written down, until it can be put elsewhere.
+	s.await(ctx)
+	ctx = router.WithOrigin(ctx, router.NewSID(), 1) // so that all of it may be done again
 	var b router.Binding
 	s.m.cfg.Router.Reroute(ctx, full.Bare(), func(ctx context.Context) {
 		s.m.cfg.Router.Table().Remove(s)
@@ -292,11 +307,7 @@ func (s *Session) Ended(ctx context.Context, reason string, undelivered []Frame)
 	if s.m.cfg.Observer != nil {
 		s.m.cfg.Observer.SessionEnded(ctx, b, &s.interest)
 	}
-	if k := s.m.cfg.Keeper; k != nil {
-		if err := k.Drop(ctx, s.sid); err != nil {
-			s.m.cfg.Log.WarnContext(ctx, "forget session", "sid", s.sid.Ref(), "err", err)
-		}
-	}
+	s.drop(ctx)
 }
 
 func (s *Session) reroute(ctx context.Context, full jid.JID, frames []Frame) {
@@ -304,9 +315,13 @@ func (s *Session) reroute(ctx context.Context, full jid.JID, frames []Frame) {
 		if f.Stanza == nil {
 			continue
 		}
-		if err := s.m.cfg.Router.Undelivered(ctx, f.Stanza, full.Bare()); err != nil {
+		if err := s.surely(ctx, func() error {
+			router.OriginOf(ctx).Again()
+			return s.m.cfg.Router.Undelivered(ctx, f.Stanza, full.Bare())
+		}); err != nil {
 			s.m.cfg.Log.WarnContext(ctx, "undelivered stanza", "jid", full.String(), "err", err)
 		}
+		router.OriginOf(ctx).Next()
 	}
 }
 
@@ -346,13 +361,16 @@ func (s *Session) release() (full jid.JID, gen uint64, wasBound bool) {
 func (s *Session) unbind(ctx context.Context, full jid.JID, gen uint64) router.Binding {
 	last := router.Binding{Full: full, SID: s.sid, Node: s.m.cfg.Node, Gen: gen}
 	reg := s.m.cfg.Router.Registry()
-	list, err := reg.Lookup(ctx, full.Bare())
-	for _, b := range list {
-		if b.Full == full && b.Gen == gen {
-			last = b
+	err := s.surely(ctx, func() error {
+		list, err := reg.Lookup(ctx, full.Bare())
+		for _, b := range list {
+			if b.Full == full && b.Gen == gen {
+				last = b
+			}
 		}
-	}
-	if err = errors.Join(err, reg.Unbind(ctx, full, gen)); err != nil {
+		return errors.Join(err, reg.Unbind(ctx, full, gen))
+	})
+	if err != nil {
 		s.m.cfg.Log.ErrorContext(ctx, "unbind", "jid", full.String(), "err", err)
 	}
 	return last
