@@ -34,7 +34,7 @@ func (n *node) buildCluster(ctx context.Context) error {
 	}
 	n.members, err = cluster.Open(ctx, cluster.Config{
 		Node: router.NodeID(c.Node), Listen: c.Listen, Advertise: c.Advertise, Key: key, Seeds: c.Seeds, SeedsFile: c.SeedsFile,
-		Meta: meta, Proof: cluster.Refused(), Changed: func(*cluster.View) { n.recovery.Kick() },
+		Meta: meta, Proof: n.proof(), Changed: func(*cluster.View) { n.recovery.Kick() },
 		Probing: cluster.Probing{Interval: c.Probe, Suspicion: c.Suspicion}, Log: n.log,
 	})
 	if err != nil {
@@ -58,6 +58,14 @@ func (n *node) buildCluster(ctx context.Context) error {
 		n.log.WarnContext(ctx, "the store of this node is its own: other nodes do not know its accounts, assignments and states", "store", n.cfg.Store.Kind)
 	}
 	return err
+}
+
+// proof is the second witness that a node is gone.
+func (n *node) proof() cluster.Proof {
+	if n.shared == nil {
+		return cluster.Refused()
+	}
+	return cluster.AnyOf(cluster.Refused(), cluster.Lapsed(n.shared))
 }
 
 // apart reports whether other nodes cannot see what this one stores.

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/deskline/deskline/bosh"
+	"github.com/deskline/deskline/cluster"
 	"github.com/deskline/deskline/router"
 	"github.com/deskline/deskline/session"
 	"github.com/deskline/deskline/store/redis/live"
@@ -37,6 +38,7 @@ const (
 	headerSecure = "X-Deskline-Secure"
 	headerAgent  = "X-Deskline-Agent"
 	headerSID    = "X-Deskline-Session"
+	headerAny    = "X-Deskline-Any" // not only of a session that is there
 	headerOwner  = "X-Deskline-Owner"
 )
 
@@ -53,6 +55,8 @@ type takeover struct {
 	client   *http.Client
 	log      *slog.Logger
 	stopping atomic.Bool
+	others   func() []cluster.Member
+	refuge   atomic.Pointer[string] // who answers for this node while it alone has lost Redis
 	// mate returns the node that stands in for another one, "" if that does not live.
 	mate func(router.NodeID) router.NodeID
 	lost map[live.Owner]time.Time // dead since; of sweep alone
@@ -80,7 +84,7 @@ func newTakeover(ctx context.Context, n *node) (*takeover, error) {
 	}
 	return &takeover{
 		passes: make(map[live.Owner]map[uint64]context.CancelFunc), departing: make(map[router.SID]chan struct{}),
-		lost: make(map[live.Owner]time.Time), mate: n.livingMate,
+		lost: make(map[live.Owner]time.Time), mate: n.livingMate, others: n.others,
 		shared: n.shared, sessions: n.sessions, router: n.router, ended: n.presence, secret: secret, log: n.log,
 		client: &http.Client{Transport: &http.Transport{
 			MaxIdleConnsPerHost: 256, IdleConnTimeout: time.Minute, DisableCompression: true,
@@ -101,13 +105,18 @@ func (t *takeover) Sure() bool { return t.shared.Sure() }
 
 // Ready implements bosh.Ledger.
 func (t *takeover) Ready(ctx context.Context) error {
-	if t.shared.Sure() {
-		return nil
+	for began := time.Now(); !t.shared.Sure() && t.refuge.Load() == nil; {
+		if ctx.Err() != nil || time.Since(began) > patience {
+			return errors.Join(ctx.Err(), errAdrift)
+		}
+		pause(ctx, readyAgain)
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	return t.shared.Ready(ctx)
+	return nil
 }
+
+var errAdrift = errors.New("the node does not hold its lease")
+
+const readyAgain = 10 * time.Millisecond
 
 // lapsed lets go of the sessions that others took up while this node was halted
 // or cut off.
@@ -139,6 +148,9 @@ func (t *takeover) Forward(ctx context.Context, sid router.SID, in *bosh.Request
 	}
 	for began := time.Now(); ctx.Err() == nil && time.Since(began) < patience; {
 		t.departed(ctx, sid)
+		if r, answered = t.toRefuge(ctx, sid, in); answered {
+			return r, true, false
+		}
 		owner, ok, err := t.shared.OwnerOf(ctx, sid)
 		if err == nil && !ok {
 			return t.unbound(ctx, sid, in)
@@ -169,7 +181,7 @@ func (t *takeover) unbound(ctx context.Context, sid router.SID, in *bosh.Request
 		return r, false, false
 	}
 	if err == nil {
-		r, err = t.pass(ctx, lease.URL, sid, in)
+		r, err = t.pass(ctx, lease.URL, sid, in, false)
 	}
 	return r, !errors.Is(err, errNotThere), false // cut off for any other error: the client comes again
 }
@@ -185,7 +197,7 @@ func (t *takeover) try(ctx context.Context, sid router.SID, owner live.Owner, in
 	case lease.Held:
 		ctx, done := t.watch(ctx, owner)
 		defer done()
-		r, err = t.pass(ctx, lease.URL, sid, in)
+		r, err = t.pass(ctx, lease.URL, sid, in, false)
 		return r, err == nil, false
 	case t.dead(ctx, owner, lease):
 		return r, false, t.takeUp(ctx, sid, owner)
@@ -228,32 +240,25 @@ func (t *takeover) dead(ctx context.Context, o live.Owner, lease live.Lease) boo
 	if lease.Past || o.Node == t.shared.Me().Node {
 		return true
 	}
+	if !t.shared.Settled() {
+		return false // the other one may have lost Redis as this one had
+	}
 	url, ok := t.shared.URLOf(o)
 	if !ok {
 		return true // nobody ever reached it
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+alivePath, http.NoBody)
-	if err != nil {
-		return true
-	}
-	t.sign(req)
-	res, err := t.client.Do(req)
-	if err != nil {
-		return true
-	}
-	defer func() { _ = res.Body.Close() }()
-	who, err := io.ReadAll(io.LimitReader(res.Body, 256))
-	return err != nil || res.StatusCode != http.StatusOK || string(who) != o.String()
+	who, err := t.ask(ctx, url)
+	return err != nil || who != o.String()
 }
 
 func (t *takeover) sign(req *http.Request) { req.Header.Set("Authorization", "Bearer "+t.secret) }
 
 var errNotThere = errors.New("pass on: the session is not there")
 
-// pass has another node answer.
-func (t *takeover) pass(ctx context.Context, url string, sid router.SID, in *bosh.Request) (bosh.Response, error) {
+// pass has another node answer: for a session that it has, or any.
+func (t *takeover) pass(ctx context.Context, url string, sid router.SID, in *bosh.Request, anyOne bool) (bosh.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+passPath, bytes.NewReader(in.Body))
 	if err != nil {
 		return bosh.Response{}, fmt.Errorf("pass on: %w", err)
@@ -263,6 +268,9 @@ func (t *takeover) pass(ctx context.Context, url string, sid router.SID, in *bos
 	req.Header.Set(headerRemote, in.Remote.String())
 	req.Header.Set(headerSecure, strconv.FormatBool(in.Secure))
 	req.Header.Set(headerAgent, in.UserAgent)
+	if anyOne {
+		req.Header.Set(headerAny, "true")
+	}
 	res, err := t.client.Do(req)
 	if err != nil {
 		return bosh.Response{}, fmt.Errorf("pass on: %w", err)
@@ -288,6 +296,10 @@ func (t *takeover) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the node is shutting down", http.StatusServiceUnavailable)
 		return
 	}
+	if r.URL.Path == alivePath && t.shared.Adrift() {
+		http.Error(w, "cut off from Redis", http.StatusServiceUnavailable)
+		return
+	}
 	if r.URL.Path == alivePath {
 		_, _ = io.WriteString(w, t.shared.Me().String())
 		return
@@ -298,11 +310,12 @@ func (t *takeover) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	sid := router.SID(r.Header.Get(headerSID))
 	body, err := io.ReadAll(r.Body)
-	if err != nil || !t.bosh.Holds(sid) {
+	anyOne := r.Header.Get(headerAny) == "true"
+	if err != nil || !anyOne && !t.bosh.Holds(sid) {
 		http.Error(w, "the session is not here", http.StatusMisdirectedRequest)
 		return
 	}
-	in := bosh.Request{Body: body, Secure: r.Header.Get(headerSecure) == "true", UserAgent: r.Header.Get(headerAgent), Passed: true}
+	in := bosh.Request{Body: body, Secure: r.Header.Get(headerSecure) == "true", UserAgent: r.Header.Get(headerAgent), Passed: !anyOne}
 	in.Remote, _ = netip.ParseAddrPort(r.Header.Get(headerRemote)) // it stays as it was
 	out, ok := t.bosh.Serve(r.Context(), &in)
 	if !ok {

@@ -69,6 +69,7 @@ func (p *process) end(t *testing.T, sig syscall.Signal) {
 // nodePair is two nodes that share a Redis.
 type nodePair struct {
 	redis *redistest.Server
+	cable *cable // between the first node and Redis
 	nodes []*process
 }
 
@@ -83,12 +84,14 @@ func startCluster(t *testing.T) *nodePair {
 	command(t, "", "go", "build", "-o", binary, "github.com/deskline/deskline/cmd/deskline")
 	// An address of their own: ports found free on 127.0.0.1 may be taken by others meanwhile.
 	c := &nodePair{redis: redistest.Start(t, "--appendfsync", "always")}
+	c.cable = newCable(t, c.redis.Addr())
 	accounts := "user,password,name,email,groups\n"
 	for i := range clusterUsers {
 		accounts += chatName(i) + "," + password + ",,,\n"
 	}
 	for i := range 2 {
 		name, p := fmt.Sprintf("n%d", i+1), ports[3*i:]
+		redis := []string{"redis://" + c.cable.addr() + "/0", c.redis.URL()}[i]
 		file := filepath.Join(dir, name+".yaml")
 		config := fmt.Sprintf(`domains: [localhost]
 data_dir: %s
@@ -104,7 +107,7 @@ cluster:
   seeds: ["127.77.0.1:%[7]s", "127.77.0.1:%[8]s"]
   pairs: [[n1, n2]]
   relogin_upper: 1s
-`, filepath.Join(dir, name), p[0], p[1], c.redis.URL(), name, p[2], ports[2], ports[5])
+`, filepath.Join(dir, name), p[0], p[1], redis, name, p[2], ports[2], ports[5])
 		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -244,6 +247,7 @@ func TestTakeover(t *testing.T) {
 		{"nodes are stopped", []int{0, 1}, 3 * time.Second, stopped},
 		{"users are handed over", []int{0, 1}, 3 * time.Second, handedOver},
 		{"nodes are halted", []int{0}, 8 * time.Second, halted},
+		{"a node is cut off from Redis", []int{0}, 8 * time.Second, cutOff},
 		{"Redis is killed", []int{0}, 8 * time.Second, withoutRedis},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -316,6 +320,23 @@ func halted(t *testing.T, _ *nodePair, n *process, g *crowd) {
 	g.flows(t)
 	n.signal(t, syscall.SIGCONT)
 	eventually(t, lapsed, func() bool { return strings.Count(n.log.String(), lapsed) > before })
+}
+
+// cutOff has a node lose Redis that the other has: it is to pass on all that
+// comes.
+func cutOff(t *testing.T, c *nodePair, n *process, g *crowd) {
+	t.Helper()
+	const cut = "cut off from Redis, unlike others"
+	before := strings.Count(n.log.String(), cut)
+	c.cable.set(true)
+	eventually(t, cut, func() bool { return strings.Count(n.log.String(), cut) > before })
+	for _, c := range g.all {
+		c.goHome()
+	}
+	g.flows(t)
+	lapsed := strings.Count(n.log.String(), "cluster lease had lapsed")
+	c.cable.set(false)
+	eventually(t, "the lease again", func() bool { return strings.Count(n.log.String(), "cluster lease had lapsed") > lapsed })
 }
 
 func withoutRedis(t *testing.T, c *nodePair, _ *process, _ *crowd) {

@@ -10,8 +10,8 @@
 //	err = members.Run(ctx)
 //	for _, m := range members.View().Members { … }
 //
-// Gossip says who is alive, a [Lease] says who may write: its term fences a
-// node that was cut off and still lives.
+// Gossip says who is alive, the [Leases] of the shared store say who may write:
+// a node that was cut off and still lives is fenced there.
 //
 // [Plan] assigns users to pairs, and [Step] is the state of a pair as the
 // Server Recovery Manager of Cisco IM and Presence names it; both are pure.

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/deskline/deskline/router"
 )
 
 // Proof is the second witness that a member is gone, asked again and again once
@@ -64,15 +66,20 @@ func (m Member) addresses() []string {
 	return list
 }
 
+// Leases tells who may write as a node, where nodes share a store.
+type Leases interface {
+	// Lapsed reports whether it is certain that nobody renews the lease of node.
+	Lapsed(ctx context.Context, node router.NodeID) (bool, error)
+}
+
 // Lapsed is the proof that nobody renews the lease of a member.
-func Lapsed(terms Terms) Proof {
+func Lapsed(l Leases) Proof {
 	return ProofFunc(func(ctx context.Context, m Member) (bool, error) {
-		term, held, err := terms.Term(ctx, m.ID)
+		lapsed, err := l.Lapsed(ctx, m.ID)
 		if err != nil {
 			return false, fmt.Errorf("lease of %s: %w", m.ID, err)
 		}
-		// A node that never had a lease has none to lapse.
-		return term > 0 && !held, nil
+		return lapsed, nil
 	})
 }
 

@@ -53,6 +53,7 @@ type Shared struct {
 	tide  *tide
 	urls  sync.Map     // Owner → string
 	sure  atomic.Int64 // nanoseconds after began up to when the lease is surely held
+	since atomic.Int64 // and since when
 	began time.Time
 	term  uint64
 	lease chan struct{} // full while the lease is renewed, and once it is given up
@@ -169,16 +170,45 @@ func (l *Shared) renew(ctx context.Context) error {
 	if err := l.cfg.Client.Set(ctx, l.leaseKey(l.cfg.Node), value, l.cfg.Lease).Err(); err != nil {
 		return fmt.Errorf("renew lease: %w", err)
 	}
-	if l.Sure() || l.cfg.Lapsed == nil {
+	if l.Sure() {
 		l.sure.Store(int64(until))
+		return nil
+	}
+	if l.cfg.Lapsed == nil {
+		l.regain(until)
 		return nil
 	}
 	// The node was halted or cut off; others may have taken its sessions up.
 	if err := l.cfg.Lapsed(ctx); err != nil {
 		return fmt.Errorf("after the lease had lapsed: %w", err)
 	}
-	l.sure.Store(int64(until))
+	l.regain(until)
 	return nil
+}
+
+func (l *Shared) regain(until time.Duration) {
+	l.since.Store(int64(time.Since(l.began)))
+	l.sure.Store(int64(until))
+}
+
+// Settled reports whether the node has been sure for so long that all others
+// that reach Redis are: what has no lease now is gone.
+func (l *Shared) Settled() bool {
+	return l.Sure() && int64(time.Since(l.began))-l.since.Load() > int64(l.cfg.Lease)
+}
+
+// Adrift reports whether the node has not held its lease for longer than a busy
+// moment: it is cut off from Redis, or Redis is away.
+func (l *Shared) Adrift() bool {
+	return int64(time.Since(l.began))-l.sure.Load() > int64(l.cfg.Lease)/2
+}
+
+// Lapsed implements cluster.Leases. It is certain of nothing shortly after it
+// has lost Redis itself.
+func (l *Shared) Lapsed(ctx context.Context, node router.NodeID) (bool, error) {
+	lease, err := l.LeaseOf(ctx, Owner{Node: node})
+	gone := lease.Past && lease.URL == "" || !lease.Past && l.Settled()
+	return err == nil && gone, err
 }
 
 // Sure reports whether no other node can have taken this one for dead.
@@ -199,8 +229,8 @@ func (l *Shared) Ready(ctx context.Context) error {
 // Lease is what is known of the node of an owner.
 type Lease struct {
 	Held bool   // by that owner
-	Past bool   // the node lives under a later term, so the owner surely does not
-	URL  string // of whoever holds it
+	Past bool   // the node has given it up or lives under a later term: the owner surely does not live
+	URL  string // of whoever holds it, "" for nobody
 }
 
 // LeaseOf looks an owner's lease up.
@@ -307,7 +337,8 @@ func (l *Shared) Close(ctx context.Context) error {
 		close(l.closed)
 		l.lease <- struct{}{} // a renewal ends with the client's timeouts
 	})
-	if err := l.cfg.Client.Del(ctx, l.leaseKey(l.cfg.Node)).Err(); err != nil {
+	// Term 0 is nobody's.
+	if err := l.cfg.Client.Set(ctx, l.leaseKey(l.cfg.Node), "0 ", l.cfg.Keep).Err(); err != nil {
 		return fmt.Errorf("give up lease: %w", err)
 	}
 	return nil
