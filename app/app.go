@@ -115,6 +115,7 @@ func (n *node) start(ctx context.Context, g *errgroup.Group) {
 		g.Go(func() error { return n.shared.Run(ctx) })
 		g.Go(func() error { return n.takeover.Run(ctx) })
 		g.Go(func() error { return n.takeover.beacon(ctx) })
+		g.Go(func() error { return n.takeover.grantAll(ctx) })
 	}
 	g.Go(func() error { return trim(ctx) })
 	if n.members != nil {

@@ -141,6 +141,11 @@ func (n *node) buildShared(ctx context.Context) error {
 			}
 			return n.takeover.lapsed(ctx)
 		},
+		Wished: func(sid router.SID, to live.Owner) {
+			if n.takeover != nil {
+				n.takeover.hear(sid, to)
+			}
+		},
 	})
 	if err != nil {
 		return fmt.Errorf("redis: %w", err)

@@ -58,8 +58,10 @@ type takeover struct {
 	others   func() []cluster.Member
 	refuge   atomic.Pointer[string] // who answers for this node while it alone has lost Redis
 	// mate returns the node that stands in for another one, "" if that does not live.
-	mate func(router.NodeID) router.NodeID
-	lost map[live.Owner]time.Time // dead since; of sweep alone
+	reach  *reach
+	wishes chan asked // of other nodes
+	mate   func(router.NodeID) router.NodeID
+	lost   map[live.Owner]time.Time // dead since; of sweep alone
 
 	flight singleflight.Group // of take-ups, by session
 
@@ -84,7 +86,7 @@ func newTakeover(ctx context.Context, n *node) (*takeover, error) {
 	}
 	return &takeover{
 		passes: make(map[live.Owner]map[uint64]context.CancelFunc), departing: make(map[router.SID]chan struct{}),
-		lost: make(map[live.Owner]time.Time), mate: n.livingMate, others: n.others,
+		lost: make(map[live.Owner]time.Time), mate: n.livingMate, reach: newReach(), wishes: make(chan asked, wishesAtMost), others: n.others,
 		shared: n.shared, sessions: n.sessions, router: n.router, ended: n.presence, secret: secret, log: n.log,
 		client: &http.Client{Transport: &http.Transport{
 			MaxIdleConnsPerHost: 256, IdleConnTimeout: time.Minute, DisableCompression: true,
@@ -194,10 +196,15 @@ func (t *takeover) try(ctx context.Context, sid router.SID, owner live.Owner, in
 	lease, err := t.shared.LeaseOf(ctx, owner)
 	switch {
 	case err != nil:
+	case lease.Held && t.reach.lame(owner):
+		t.wish(ctx, sid, owner)
 	case lease.Held:
-		ctx, done := t.watch(ctx, owner)
+		waits, done := t.watch(ctx, owner)
 		defer done()
-		r, err = t.pass(ctx, lease.URL, sid, in, false)
+		r, err = t.pass(waits, lease.URL, sid, in, false)
+		if err != nil && ctx.Err() == nil && !errors.Is(err, errNotThere) {
+			t.reach.doubt(owner)
+		}
 		return r, err == nil, false
 	case t.dead(ctx, owner, lease):
 		return r, false, t.takeUp(ctx, sid, owner)
@@ -431,6 +438,8 @@ func (t *takeover) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var touch sync.WaitGroup
+	defer touch.Wait()
 	for _, o := range owners {
 		if o == t.shared.Me() {
 			continue
@@ -440,7 +449,9 @@ func (t *takeover) sweep(ctx context.Context) error {
 			return err
 		}
 		if lease.Held {
+			delete(t.lost, o)
 			t.shared.Remember(o, lease.URL)
+			touch.Go(func() { t.keepInTouch(ctx, o, lease.URL) })
 			continue
 		}
 		if t.dead(ctx, o, lease) && t.heir(o, time.Now()) {
@@ -471,6 +482,7 @@ func (t *takeover) inherit(ctx context.Context, o live.Owner) error {
 	}
 	if len(sids) == 0 {
 		delete(t.lost, o)
+		t.reach.heard(o, true)
 		return t.shared.Forget(ctx, o)
 	}
 	t.giveUp(o)

@@ -70,6 +70,7 @@ func (p *process) end(t *testing.T, sig syscall.Signal) {
 type nodePair struct {
 	redis *redistest.Server
 	cable *cable // between the first node and Redis
+	lane  *cable // from the second node to the first
 	nodes []*process
 }
 
@@ -84,13 +85,14 @@ func startCluster(t *testing.T) *nodePair {
 	command(t, "", "go", "build", "-o", binary, "github.com/deskline/deskline/cmd/deskline")
 	// An address of their own: ports found free on 127.0.0.1 may be taken by others meanwhile.
 	c := &nodePair{redis: redistest.Start(t, "--appendfsync", "always")}
-	c.cable = newCable(t, c.redis.Addr())
+	c.cable, c.lane = newCable(t, c.redis.Addr()), newCable(t, "127.77.0.1:"+ports[0])
 	accounts := "user,password,name,email,groups\n"
 	for i := range clusterUsers {
 		accounts += chatName(i) + "," + password + ",,,\n"
 	}
 	for i := range 2 {
 		name, p := fmt.Sprintf("n%d", i+1), ports[3*i:]
+		internal := []string{c.lane.addr(), "127.77.0.1:" + p[0]}[i]
 		redis := []string{"redis://" + c.cable.addr() + "/0", c.redis.URL()}[i]
 		file := filepath.Join(dir, name+".yaml")
 		config := fmt.Sprintf(`domains: [localhost]
@@ -103,11 +105,11 @@ cluster:
   node: %s
   listen: "127.77.0.1:%s"
   public_url: "http://127.77.0.1:%[2]s"
-  internal_url: "http://127.77.0.1:%[2]s"
+  internal_url: "http://%[9]s"
   seeds: ["127.77.0.1:%[7]s", "127.77.0.1:%[8]s"]
   pairs: [[n1, n2]]
   relogin_upper: 1s
-`, filepath.Join(dir, name), p[0], p[1], redis, name, p[2], ports[2], ports[5])
+`, filepath.Join(dir, name), p[0], p[1], redis, name, p[2], ports[2], ports[5], internal)
 		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -248,6 +250,7 @@ func TestTakeover(t *testing.T) {
 		{"users are handed over", []int{0, 1}, 3 * time.Second, handedOver},
 		{"nodes are halted", []int{0}, 8 * time.Second, halted},
 		{"a node is cut off from Redis", []int{0}, 8 * time.Second, cutOff},
+		{"nodes cannot reach each other", []int{0}, 8 * time.Second, apart},
 		{"Redis is killed", []int{0}, 8 * time.Second, withoutRedis},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -337,6 +340,20 @@ func cutOff(t *testing.T, c *nodePair, n *process, g *crowd) {
 	lapsed := strings.Count(n.log.String(), "cluster lease had lapsed")
 	c.cable.set(false)
 	eventually(t, "the lease again", func() bool { return strings.Count(n.log.String(), "cluster lease had lapsed") > lapsed })
+}
+
+// apart has all clients come to a node that cannot pass on what is another
+// node's.
+func apart(t *testing.T, c *nodePair, n *process, g *crowd) {
+	t.Helper()
+	c.lane.set(true)
+	before := strings.Count(n.log.String(), "session goes on at another node")
+	for _, c := range g.all {
+		c.at.Store(1)
+	}
+	g.flows(t)
+	eventually(t, "sessions are granted", func() bool { return strings.Count(n.log.String(), "session goes on at another node") > before })
+	c.lane.set(false)
 }
 
 func withoutRedis(t *testing.T, c *nodePair, _ *process, _ *crowd) {

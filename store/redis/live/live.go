@@ -36,6 +36,9 @@ type Config struct {
 	// go of the sessions that others have taken up. Until it returns nil the
 	// node is not sure of any.
 	Lapsed func(context.Context) error
+	// Wished is told that another node asks for a session of this one; it must
+	// not wait. nil grants nothing.
+	Wished func(sid router.SID, to Owner)
 	Log    *slog.Logger
 }
 
@@ -72,6 +75,7 @@ var (
 	dropScript   = script("drop")
 	bindScript   = script("bind")
 	rebindScript = script("rebind")
+	grantScript  = script("grant")
 )
 
 func script(name string) *goredis.Script {
@@ -82,7 +86,7 @@ func script(name string) *goredis.Script {
 	return goredis.NewScript(string(data))
 }
 
-var liveScripts = []*goredis.Script{postScript, commitScript, adoptScript, dropScript, bindScript, rebindScript}
+var liveScripts = []*goredis.Script{postScript, commitScript, adoptScript, dropScript, bindScript, rebindScript, grantScript}
 
 // New draws a new term for the node and takes its lease.
 func New(ctx context.Context, cfg Config) (*Shared, error) {
@@ -108,9 +112,6 @@ func New(ctx context.Context, cfg Config) (*Shared, error) {
 	l.term = term
 	if err := l.renew(ctx); err != nil {
 		return nil, err
-	}
-	if err := cfg.Client.SAdd(ctx, cfg.Prefix+"owners", l.Me().String()).Err(); err != nil {
-		return nil, fmt.Errorf("enter the owners: %w", err)
 	}
 	l.pipe = newPipe(cfg.Client)
 	return l, nil
@@ -167,7 +168,11 @@ func (l *Shared) keep() int64 { return l.cfg.Keep.Milliseconds() }
 func (l *Shared) renew(ctx context.Context) error {
 	value := strconv.FormatUint(l.term, 10) + " " + l.cfg.URL
 	until := time.Since(l.began) + l.cfg.Lease // counted from before the request
-	if err := l.cfg.Client.Set(ctx, l.leaseKey(l.cfg.Node), value, l.cfg.Lease).Err(); err != nil {
+	line := l.cfg.Client.Pipeline()
+	line.Set(ctx, l.leaseKey(l.cfg.Node), value, l.cfg.Lease)
+	// Whoever took its sessions up while it was cut off has struck it off.
+	line.SAdd(ctx, l.cfg.Prefix+"owners", l.Me().String())
+	if _, err := line.Exec(ctx); err != nil {
 		return fmt.Errorf("renew lease: %w", err)
 	}
 	if l.Sure() {

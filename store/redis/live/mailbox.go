@@ -290,7 +290,9 @@ func (l *Shared) listen(ctx context.Context) {
 				l.catchUpAll(ctx)
 			}
 		case *goredis.Message:
-			if m.Channel == bell {
+			if m.Channel == bell && strings.HasPrefix(m.Payload, wishMark) {
+				l.wished(ctx, m.Payload)
+			} else if m.Channel == bell {
 				l.ring(ctx, m.Payload)
 			} else if bare, err := parseBare(m.Payload); err == nil {
 				l.cache.forget(bare)
