@@ -22,7 +22,6 @@ import (
 	"github.com/deskline/deskline/router"
 	"github.com/deskline/deskline/session"
 	"github.com/deskline/deskline/store/redis/live"
-	"github.com/deskline/deskline/xmpp/stanza"
 	"github.com/deskline/deskline/xmpp/stream"
 )
 
@@ -393,7 +392,7 @@ func (t *takeover) end(ctx context.Context, sid router.SID, taken *live.Adopted)
 		t.ended.SessionEnded(ctx, b, &router.Interest{})
 	}
 	for _, frame := range taken.Box {
-		st, e := stanza.Decode(frame)
+		st, _, e := live.Unseal(frame)
 		if e == nil && st.Type != "error" {
 			e = t.router.Undelivered(ctx, st, taken.JID.Bare())
 		}

@@ -39,6 +39,10 @@ type Config struct {
 	// Wished is told that another node asks for a session of this one; it must
 	// not wait. nil grants nothing.
 	Wished func(sid router.SID, to Owner)
+	// Roster is told that a roster has a new version, and Missed that it may not
+	// have been told of some.
+	Roster func(owner jid.JID, ver uint64)
+	Missed func()
 	Log    *slog.Logger
 }
 
@@ -98,6 +102,12 @@ func New(ctx context.Context, cfg Config) (*Shared, error) {
 	}
 	if cfg.Room <= 0 {
 		cfg.Room = 2000
+	}
+	if cfg.Roster == nil {
+		cfg.Roster = func(jid.JID, uint64) {}
+	}
+	if cfg.Missed == nil {
+		cfg.Missed = func() {}
 	}
 	l := &Shared{began: time.Now(), cfg: cfg, cache: newCache(), boxes: boxes{m: make(map[router.SID]*box)}, lease: make(chan struct{}, 1), tide: newTide(), closed: make(chan struct{})}
 	for _, s := range liveScripts {
@@ -161,6 +171,8 @@ func (l *Shared) ownedKey(o Owner) string { return l.cfg.Prefix + "ns:" + o.Stri
 func (l *Shared) bellPrefix() string { return l.cfg.Prefix + "bell:" }
 
 func (l *Shared) boundChannel() string { return l.cfg.Prefix + "bound" }
+
+func (l *Shared) rosterChannel() string { return l.cfg.Prefix + "roster" }
 
 func (l *Shared) keep() int64 { return l.cfg.Keep.Milliseconds() }
 

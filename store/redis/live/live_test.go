@@ -131,6 +131,26 @@ func TestPostTakesARepeatedRequestOnce(t *testing.T) {
 	eventually(t, "messages", func() bool { return alice.ids() == "a b c d" })
 }
 
+// Several letters of one post to the same session are different ones.
+func TestSendTakesEachLetterOnce(t *testing.T) {
+	r := redistest.Start(t)
+	one, two := startLive(t, r.Addr(), "n1"), startLive(t, r.Addr(), "n2")
+	alice, bob := &client{}, &client{}
+	a, b, sender := router.NewSID(), router.NewSID(), router.NewSID()
+	must(t, one.Enter(t.Context(), a, jid.MustParse("alice@localhost/a"), alice))
+	must(t, one.Enter(t.Context(), b, jid.MustParse("bob@localhost/b"), bob))
+	letter := func(to router.SID, id string) router.Letter {
+		st := message(id)
+		return router.Letter{To: to, Stanza: st, Frame: st.AppendXML(nil)}
+	}
+	for _, l := range []*live.Shared{one, two} { // the second time on another node
+		ctx := router.WithOrigin(t.Context(), sender, 1)
+		must(t, l.Send(ctx, []router.Letter{letter(a, "1"), letter(b, "2"), letter(a, "3"), letter(a, "4"), letter(b, "5")}))
+		must(t, l.Send(ctx, []router.Letter{letter(a, "6"), letter(b, "7")}))
+	}
+	eventually(t, "letters", func() bool { return alice.ids() == "1 3 4 6" && bob.ids() == "2 5 7" })
+}
+
 func TestAdoptedSessionHasAllThatWasNotWrittenDown(t *testing.T) {
 	r := redistest.Start(t)
 	one, two := startLive(t, r.Addr(), "n1"), startLive(t, r.Addr(), "n2")

@@ -43,7 +43,7 @@ type box struct {
 }
 
 type letter struct {
-	st    *stanza.Stanza // nil: to be read from frame
+	st    *stanza.Stanza // nil: frame is as it was in the mailbox
 	frame []byte
 }
 
@@ -83,11 +83,10 @@ func (b *box) deliver(l letter) {
 		return
 	}
 	if l.st == nil {
-		st, err := stanza.Decode(l.frame)
-		if err != nil {
+		var err error
+		if l.st, l.frame, err = Unseal(l.frame); err != nil {
 			return // it was encoded by a node; nothing can be done with it
 		}
-		l.st = st
 	}
 	b.gone = b.to.DeliverNumbered(l.st, l.frame, b.last) != nil
 }
@@ -122,12 +121,9 @@ func (l *Shared) Send(ctx context.Context, letters []router.Letter) error {
 
 // post accepts letters and counts the sessions that took theirs.
 func (l *Shared) post(ctx context.Context, letters []router.Letter) (took int, err error) {
-	var sender router.SID
-	request, place := uint64(0), uint64(0)
-	if o := router.OriginOf(ctx); o != nil {
-		sender = o.SID()
-		request, place, _ = o.Token()
-	}
+	origin := router.OriginOf(ctx)
+	sender := origin.SID()
+	request, places := tokens(origin, letters)
 	if _, left, cause := l.tide.state(); left <= 0 {
 		return 0, fmt.Errorf("post: %w", asAway(cause))
 	}
@@ -136,7 +132,7 @@ func (l *Shared) post(ctx context.Context, letters []router.Letter) (took int, e
 		acts[i] = act{
 			script: postScript, keys: l.sessionKeys(letters[i].To),
 			args: []any{
-				letters[i].Frame, string(sender), request, place, string(l.cfg.Node), l.bellPrefix(), string(letters[i].To), l.cfg.Room, l.keep(),
+				seal(letters[i].Stanza, letters[i].Frame), string(sender), request, places[i], string(l.cfg.Node), l.bellPrefix(), string(letters[i].To), l.cfg.Room, l.keep(),
 			},
 			done: func(c *goredis.Cmd) { answers <- answer{i, c} },
 		}
@@ -169,6 +165,30 @@ func (l *Shared) post(ctx context.Context, letters []router.Letter) (took int, e
 		return took, fmt.Errorf("post: %w", asAway(errs[0]))
 	}
 	return took, nil
+}
+
+// tokens numbers letters. Those of one post to different sessions have the same
+// number, whoever else gets one when it is repeated; those to the same session
+// follow each other.
+func tokens(o *router.Origin, letters []router.Letter) (request uint64, places []uint64) {
+	places = make([]uint64, len(letters))
+	var rounds []uint64
+	var had map[router.SID]int
+	if len(letters) > 1 && o != nil {
+		had = make(map[router.SID]int, len(letters))
+	}
+	for i := range letters {
+		round := had[letters[i].To]
+		if round == len(rounds) {
+			r, place, _ := o.Token()
+			request, rounds = r, append(rounds, place)
+		}
+		if had != nil {
+			had[letters[i].To]++
+		}
+		places[i] = rounds[round]
+	}
+	return request, places
 }
 
 // again runs a script until Redis is there to answer.
@@ -259,7 +279,7 @@ func (l *Shared) catchUp(ctx context.Context, sid router.SID, b *box) {
 // bindings changed.
 func (l *Shared) listen(ctx context.Context) {
 	bell := l.bellPrefix() + string(l.cfg.Node)
-	sub := l.cfg.Client.Subscribe(ctx, bell, l.boundChannel())
+	sub := l.cfg.Client.Subscribe(ctx, bell, l.boundChannel(), l.rosterChannel())
 	// A read does not end with ctx.
 	stop := context.AfterFunc(ctx, func() { _ = sub.Close() })
 	defer func() {
@@ -285,19 +305,31 @@ func (l *Shared) listen(ctx context.Context) {
 		}
 		switch m := msg.(type) {
 		case *goredis.Subscription:
-			if ready++; ready >= 2 {
+			if ready++; ready >= 3 {
 				l.cache.listening(true)
+				l.cfg.Missed()
 				l.catchUpAll(ctx)
 			}
 		case *goredis.Message:
-			if m.Channel == bell && strings.HasPrefix(m.Payload, wishMark) {
-				l.wished(ctx, m.Payload)
-			} else if m.Channel == bell {
-				l.ring(ctx, m.Payload)
-			} else if bare, err := parseBare(m.Payload); err == nil {
-				l.cache.forget(bare)
-			}
+			l.hear(ctx, m)
 		}
+	}
+}
+
+func (l *Shared) hear(ctx context.Context, m *goredis.Message) {
+	switch m.Channel {
+	case l.boundChannel():
+		if bare, err := parseBare(m.Payload); err == nil {
+			l.cache.forget(bare)
+		}
+	case l.rosterChannel():
+		owner, digits, _ := strings.Cut(m.Payload, " ")
+		ver, err := strconv.ParseUint(digits, 10, 64)
+		if bare, e := parseBare(owner); err == nil && e == nil {
+			l.cfg.Roster(bare, ver)
+		}
+	default:
+		l.ring(ctx, m.Payload)
 	}
 }
 
@@ -315,6 +347,10 @@ func (l *Shared) catchUpAll(ctx context.Context) {
 
 // ring takes one frame that another node posted.
 func (l *Shared) ring(ctx context.Context, payload string) {
+	if strings.HasPrefix(payload, wishMark) {
+		l.wished(ctx, payload)
+		return
+	}
 	sid, rest, _ := strings.Cut(payload, " ")
 	digits, frame, ok := strings.Cut(rest, " ")
 	number, err := strconv.ParseUint(digits, 10, 64)
