@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 
 	"github.com/deskline/deskline/bosh"
 	"github.com/deskline/deskline/info"
@@ -64,8 +65,7 @@ func (n *node) guard(ctx context.Context, st *stanza.Stanza) *stanza.Error {
 // End implements account.Sessions.
 func (n *node) End(ctx context.Context, bare jid.JID, last *stanza.Stanza) error {
 	_, err := n.router.SendFull(ctx, last.To, last)
-	n.sessions.EndAccount(bare, stream.NotAuthorized, "the account was cancelled")
-	return err
+	return errors.Join(err, n.sessions.EndAccount(ctx, bare, stream.NotAuthorized, "the account was cancelled"))
 }
 
 func (n *node) openBOSH(ctx context.Context, c session.Conn, o session.Opening) (bosh.Session, error) {

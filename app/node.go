@@ -146,6 +146,9 @@ func (n *node) buildShared(ctx context.Context) error {
 				n.takeover.hear(sid, to)
 			}
 		},
+		// It listens when all parts are there.
+		Roster: func(owner jid.JID, ver uint64) { n.rosters.Changed(owner, ver) },
+		Missed: func() { n.rosters.Missed() },
 	})
 	if err != nil {
 		return fmt.Errorf("redis: %w", err)

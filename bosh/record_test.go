@@ -172,7 +172,9 @@ func TestRecord(t *testing.T) {
 			records := make(chan int, 1)
 			go func() { records <- len(w.one.h.Load().WriteDown(t.Context())) }()
 			pass(time.Second)
-			w.one.sessions.EndAccount(jid.MustParse("alice@example.com"), "not-authorized", "cancelled")
+			if err := w.one.sessions.EndAccount(t.Context(), jid.MustParse("alice@example.com"), "not-authorized", "cancelled"); err != nil {
+				t.Error(err)
+			}
 			open()
 			if n := <-records; n != 0 {
 				t.Fatal("written down though it has ended")

@@ -2,6 +2,7 @@ package roster
 
 import (
 	"hash/maphash"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -131,12 +132,25 @@ func (c *cache) put(owner jid.JID, s *snapshot) {
 }
 
 // forget makes the next question about an owner go to the store.
-func (c *cache) forget(owner jid.JID) {
+func (c *cache) forget(owner jid.JID) { c.outdate(owner, math.MaxUint64) }
+
+// outdate forgets what is older than a version.
+func (c *cache) outdate(owner jid.JID, ver uint64) {
 	sh := c.shard(owner)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if e, ok := sh.m[owner]; ok {
-		e.snap = &snapshot{} // loaded long ago
+	if e, ok := sh.m[owner]; ok && e.snap.ver < ver {
+		e.snap = &snapshot{ver: e.snap.ver} // loaded long ago
+	}
+}
+
+func (c *cache) clear() {
+	for i := range c.shards {
+		sh := &c.shards[i]
+		sh.mu.Lock()
+		clear(sh.m)
+		sh.clock, sh.hand = nil, 0
+		sh.mu.Unlock()
 	}
 }
 

@@ -96,6 +96,12 @@ func (s *Service) MaxContacts() int { return int(s.most.Load()) }
 // first stanza.
 func (s *Service) Join(p Presence) { s.cfg.Presence = p }
 
+// Changed says that another node may have written a version of a roster.
+func (s *Service) Changed(owner jid.JID, ver uint64) { s.cache.outdate(owner, ver) }
+
+// Missed says that any roster may have been changed by another node.
+func (s *Service) Missed() { s.cache.clear() }
+
 // Subscribers returns the contacts that receive the owner's presence, sorted.
 // The slice is shared and must not be changed.
 func (s *Service) Subscribers(ctx context.Context, owner jid.JID) ([]jid.JID, error) {

@@ -97,6 +97,8 @@ type Keeper interface {
 	// Passed says up to which number a transport that cannot be taken up
 	// elsewhere has passed frames on.
 	Passed(sid router.SID, number uint64)
+	// End ends a session that is on another node, after what it was sent before.
+	End(ctx context.Context, sid router.SID, condition, reason string) error
 	// Drop forgets a session that ended.
 	Drop(ctx context.Context, sid router.SID) error
 	// Await waits for as long as it cannot be reached; an error says that it is

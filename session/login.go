@@ -179,8 +179,8 @@ func (s *Session) supersede(ctx context.Context, b router.Binding) {
 	in := &router.Interest{}
 	if old, ok := s.m.cfg.Router.Table().BySID(b.SID); ok {
 		in = old.Interest()
-		old.End(stream.Conflict, "another client took the resource")
 	}
+	s.m.endOne(ctx, b.SID, stream.Conflict, "another client took the resource")
 	if s.m.cfg.Observer != nil {
 		s.m.cfg.Observer.SessionEnded(ctx, b, in)
 	}
@@ -194,15 +194,22 @@ func (s *Session) makeRoom(ctx context.Context, bare jid.JID, most int) {
 	if err != nil || excess <= 0 {
 		return
 	}
-	var others []*Session
+	heard := make(map[router.SID]int64, len(list))
+	var others []router.SID
 	for _, b := range list {
-		o, _ := s.m.cfg.Router.Table().BySID(b.SID)
-		if old, ok := o.(*Session); ok && old != s {
-			others = append(others, old)
+		if b.SID == s.sid {
+			continue
 		}
+		heard[b.SID] = b.Since.Unix() // all that is known of one on another node
+		if o, _ := s.m.cfg.Router.Table().BySID(b.SID); o != nil {
+			if old, ok := o.(*Session); ok {
+				heard[b.SID] = old.heard.Load()
+			}
+		}
+		others = append(others, b.SID)
 	}
-	slices.SortStableFunc(others, func(x, y *Session) int { return cmp.Compare(x.heard.Load(), y.heard.Load()) })
-	for _, old := range others[:min(excess, len(others))] {
-		old.End(stream.ResourceConstraint, "too many resources; this one was idle longest")
+	slices.SortStableFunc(others, func(x, y router.SID) int { return cmp.Compare(heard[x], heard[y]) })
+	for _, sid := range others[:min(excess, len(others))] {
+		s.m.endOne(ctx, sid, stream.ResourceConstraint, "too many resources; this one was idle longest")
 	}
 }

@@ -169,12 +169,36 @@ func (m *Manager) Sessions() []*Session {
 	return list
 }
 
-// EndAccount ends all sessions of an account on this node.
-func (m *Manager) EndAccount(bare jid.JID, condition, reason string) {
+// EndAccount ends all sessions of an account, bound ones also on other nodes.
+func (m *Manager) EndAccount(ctx context.Context, bare jid.JID, condition, reason string) error {
 	for _, s := range m.Sessions() {
 		if s.JID().Bare() == bare {
 			s.End(condition, reason)
 		}
+	}
+	if m.cfg.Keeper == nil {
+		return nil
+	}
+	list, err := m.cfg.Router.Registry().Lookup(ctx, bare)
+	for _, b := range list {
+		if _, here := m.cfg.Router.Table().BySID(b.SID); !here {
+			m.endOne(ctx, b.SID, condition, reason)
+		}
+	}
+	return err
+}
+
+// endOne ends a bound session, wherever it is.
+func (m *Manager) endOne(ctx context.Context, sid router.SID, condition, reason string) {
+	if s, ok := m.cfg.Router.Table().BySID(sid); ok {
+		s.End(condition, reason)
+		return
+	}
+	if m.cfg.Keeper == nil {
+		return
+	}
+	if err := m.cfg.Keeper.End(ctx, sid, condition, reason); err != nil {
+		m.cfg.Log.WarnContext(ctx, "end session on another node", "sid", sid.Ref(), "err", err)
 	}
 }
 

@@ -214,6 +214,9 @@ const passEvery = 64
 
 // DeliverNumbered implements Receiver.
 func (s *Session) DeliverNumbered(st *stanza.Stanza, frame []byte, number uint64) error {
+	if s.unasked(st) {
+		return nil
+	}
 	f := Frame{Bytes: frame, Number: number}
 	if worthSaving(st) {
 		f.Stanza = st
@@ -230,6 +233,16 @@ func (s *Session) DeliverNumbered(st *stanza.Stanza, frame []byte, number uint64
 		s.m.cfg.Keeper.Passed(s.sid, number)
 	}
 	return err
+}
+
+// unasked reports whether st is a roster push to a session that has not asked
+// for the roster (RFC 6121 §2.1.6), which other nodes cannot know.
+func (s *Session) unasked(st *stanza.Stanza) bool {
+	if st.Kind != stanza.KindIQ || st.Type != "set" || s.interest.Roster() {
+		return false
+	}
+	p, ok := st.Payload()
+	return ok && p.Name.Space == "jabber:iq:roster" && st.From == s.JID().Bare()
 }
 
 // worthSaving reports whether st matters after its receiver has gone.

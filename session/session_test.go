@@ -234,7 +234,9 @@ func TestResources(t *testing.T) {
 func TestEndAccount(t *testing.T) {
 	w := newWorld(t, nil)
 	one, two, bob, stranger := w.bound("alice@example.com/1"), w.bound("alice@example.com/2"), w.bound("bob@example.com/1"), w.open()
-	w.m.EndAccount(jid.MustParse("alice@example.com"), stream.NotAuthorized, "cancelled")
+	if err := w.m.EndAccount(t.Context(), jid.MustParse("alice@example.com"), stream.NotAuthorized, "cancelled"); err != nil {
+		t.Error(err)
+	}
 	wants(t, "first", one.conn.condition(), stream.NotAuthorized)
 	wants(t, "second", two.conn.condition(), stream.NotAuthorized)
 	wants(t, "bob", bob.conn.condition(), "")

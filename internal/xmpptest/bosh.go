@@ -23,7 +23,7 @@ const (
 type bosh struct {
 	ctx    context.Context //nolint:containedctx // the life of the session
 	stop   context.CancelFunc
-	url    string
+	url    func() string
 	domain string
 	in     *inbox
 	http   *http.Client
@@ -47,7 +47,7 @@ type answer struct {
 // atOnce is how many requests a session has at most (XEP-0124 §11).
 const atOnce = 2
 
-func dialBOSH(ctx context.Context, url, domain string, in *inbox) (wire, error) {
+func dialBOSH(ctx context.Context, url func() string, domain string, in *inbox) (wire, error) {
 	start, err := rand.Int(rand.Reader, big.NewInt(1<<40))
 	if err != nil {
 		return nil, err
@@ -171,7 +171,7 @@ func (b *bosh) take(body *element) {
 // post makes one request; rest follows the attributes every body has.
 func (b *bosh) post(ctx context.Context, rid uint64, rest string) (*element, error) {
 	text := "<body xmlns='" + nsBOSH + "' xmlns:xmpp='" + nsXBOSH + "' rid='" + strconv.FormatUint(rid, 10) + "'" + rest + "</body>"
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.url, strings.NewReader(text))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.url(), strings.NewReader(text))
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,8 @@ func (p *player) connect(ctx context.Context, st *statement) (*client, error) {
 		dial = dialWebSocket
 	}
 	var err error
-	if c.wire, err = dial(ctx, p.cfg.URL(door, c.user), p.cfg.Domain, c.in); err != nil {
+	url := func() string { return p.cfg.URL(door, c.user) }
+	if c.wire, err = dial(ctx, url, p.cfg.Domain, c.in); err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
 	p.clients[c.name] = c

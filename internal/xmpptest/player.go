@@ -17,7 +17,8 @@ type Config struct {
 	Domain   string
 	Password string // of all accounts, unless a statement says otherwise
 	Door     Door   // of clients for which the script does not choose
-	// URL returns where a user's client finds a door, each time it connects.
+	// URL returns where a user's client finds a door, each time it connects and,
+	// over BOSH, for each request.
 	URL func(door Door, user string) string
 	// Restart stops the server and starts it again; nil if that cannot be done.
 	Restart func(ctx context.Context) error

@@ -20,8 +20,8 @@ type webSocket struct {
 	reader sync.WaitGroup
 }
 
-func dialWebSocket(ctx context.Context, url, domain string, in *inbox) (wire, error) {
-	ws, _, err := websocket.Dial(ctx, url, &websocket.DialOptions{Subprotocols: []string{"xmpp"}}) //nolint:bodyclose // the connection's
+func dialWebSocket(ctx context.Context, url func() string, domain string, in *inbox) (wire, error) {
+	ws, _, err := websocket.Dial(ctx, url(), &websocket.DialOptions{Subprotocols: []string{"xmpp"}}) //nolint:bodyclose // the connection's
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,9 @@ func (k keys) changes() string              { return k.prefix + "cluster:{all}:c
 func (k keys) records() string              { return k.prefix + "cluster:{all}:records" }
 func (k keys) order() string                { return k.prefix + "sessions:{all}:order" }
 func (k keys) sessions() string             { return k.prefix + "sessions:{all}:data" }
+// changed is the channel on which nodes tell each other of rosters.
+func (k keys) changed() string { return k.prefix + "roster" }
+
 func (k keys) users(domain string) string   { return k.prefix + "users:{" + tag(domain) + "}" }
 func (k keys) batch(token string) string    { return k.prefix + "batch:{" + token + "}" }
 func (k keys) account(owner jid.JID) string { return k.owned(owner, "account") }

@@ -92,7 +92,7 @@ func sortItems(items []roster.Item) {
 // Save implements [roster.Store].
 func (s *Store) Save(ctx context.Context, owner jid.JID, ver uint64, put []roster.Item, del []jid.JID) (uint64, error) {
 	next := ver + 1
-	args := []any{ver, next, s.cfg.Tombstones, len(del)}
+	args := []any{ver, next, s.cfg.Tombstones, s.keys.changed(), owner.Bare().String(), len(del)}
 	for _, j := range del {
 		args = append(args, j.String())
 	}

@@ -1,7 +1,11 @@
 package live
 
 import (
+	"context"
+
 	"github.com/deskline/deskline/internal/pack"
+	"github.com/deskline/deskline/router"
+	"github.com/deskline/deskline/session"
 	"github.com/deskline/deskline/xmpp/stanza"
 )
 
@@ -9,8 +13,36 @@ import (
 // encoded in it stands before that, behind a byte that begins no stanza.
 const remarked = 1
 
+// order begins a frame that ends the session in place of bringing it a stanza.
+const order = 2
+
+// ender is a receiver that can be ended.
+type ender interface {
+	End(condition, reason string)
+}
+
+// End ends a session, wherever it is, after all that was posted to it before.
+func (l *Shared) End(ctx context.Context, sid router.SID, condition, reason string) error {
+	frame := pack.String(pack.String([]byte{order}, condition), reason)
+	_, err := l.post(ctx, []router.Letter{{To: sid, Frame: frame}})
+	return err
+}
+
+// obey carries out an order, if the frame is one.
+func obey(frame []byte, to session.Receiver) bool {
+	if len(frame) == 0 || frame[0] != order {
+		return false
+	}
+	r := pack.NewReader(frame[1:])
+	condition, reason := r.String(), r.String()
+	if e, ok := to.(ender); ok && r.Err() == nil {
+		e.End(condition, reason)
+	}
+	return true
+}
+
 func seal(st *stanza.Stanza, frame []byte) []byte {
-	if len(st.Also) == 0 && !st.Kept {
+	if st == nil || len(st.Also) == 0 && !st.Kept {
 		return frame
 	}
 	out := make([]byte, 0, len(frame)+8+32*len(st.Also))

@@ -83,6 +83,9 @@ func (b *box) deliver(l letter) {
 		return
 	}
 	if l.st == nil {
+		if obey(l.frame, b.to) {
+			return
+		}
 		var err error
 		if l.st, l.frame, err = Unseal(l.frame); err != nil {
 			return // it was encoded by a node; nothing can be done with it

@@ -1,7 +1,7 @@
 -- Writes changes of a roster as one new version.
 -- KEYS  account, roster, removed
 -- ARGV  version the caller has seen, the next one, removals to remember,
---       number of contacts to delete, contact, ..., contact, item, ...
+--       channel, owner, number of contacts to delete, contact, ..., contact, item, ...
 -- Answers OK, NONE, CONFLICT, BATCH:token.
 local has = redis.call('HMGET', KEYS[1], 'id', 'batch')
 if not has[1] then
@@ -22,13 +22,13 @@ end
 if now ~= ARGV[1] then
 	return 'CONFLICT'
 end
-local ver, keep, dels = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-for i = 5, 4 + dels do
+local ver, keep, dels = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[6])
+for i = 7, 6 + dels do
 	if redis.call('HDEL', KEYS[2], ARGV[i]) == 1 then
 		redis.call('ZADD', KEYS[3], ver, ARGV[i])
 	end
 end
-for i = 5 + dels, #ARGV, 2 do
+for i = 7 + dels, #ARGV, 2 do
 	redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
 	redis.call('ZREM', KEYS[3], ARGV[i])
 end
@@ -42,4 +42,5 @@ if removed > keep then
 	end
 end
 redis.call('HSET', KEYS[2], '', ver .. ' ' .. floor)
+redis.pcall('PUBLISH', ARGV[4], ARGV[5] .. ' ' .. ver) -- a node that stands alone may lack the right
 return 'OK'
