@@ -38,6 +38,12 @@ func newPair(t *testing.T, archive *txtar.Archive, store []byte, r *redistest.Se
 	t.Helper()
 	ports, host := freePorts(t, 4), pairHost()
 	var pair stages
+	log := new(buffer) // gossip may have a word to say after the end
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("log:\n%s", log)
+		}
+	})
 	for i := range 2 {
 		s := newServer(t, archive, store)
 		c := &s.cfg
@@ -48,7 +54,7 @@ func newPair(t *testing.T, archive *txtar.Archive, store []byte, r *redistest.Se
 		c.Cluster.Seeds = []string{net.JoinHostPort(host, ports[1]), net.JoinHostPort(host, ports[3])}
 		c.Cluster.PublicURL = "http://" + c.HTTP.Listen
 		c.Cluster.Pairs = []configs.Pair{{"n1", "n2"}}
-		s.log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})).With("node", c.Cluster.Node)
+		s.log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn})).With("node", c.Cluster.Node)
 		pair = append(pair, s)
 	}
 	_, err := app.CopyStore(t.Context(), pair[0].cfg, app.CopyOptions{From: "sqlite", To: "redis", Force: true})
@@ -126,6 +132,9 @@ func TestScriptsOnPair(t *testing.T) {
 					t.Parallel()
 					if way.door == xmpptest.BOSH && strings.Contains(string(archive.Comment), "the server restarts") {
 						t.Skip("sessions outlive the restart of one of two nodes")
+					}
+					if way.turn && name == "conflict" {
+						t.Skip("with no connection of its own nothing proves that a client got the last response")
 					}
 					pair := newPair(t, archive, stores[contacts], r, name+"-"+way.name+":")
 					defer pair.stop()

@@ -9,16 +9,17 @@ import (
 // keys makes the names of keys, see the package's comment.
 type keys struct{ prefix string }
 
-func (k keys) schema() string               { return k.prefix + "schema" }
-func (k keys) ids() string                  { return k.prefix + "ids" }
-func (k keys) domains() string              { return k.prefix + "domains" }
-func (k keys) meta() string                 { return k.prefix + "meta" }
-func (k keys) epoch() string                { return k.prefix + "cluster:{all}:epoch" }
-func (k keys) assigned() string             { return k.prefix + "cluster:{all}:assigned" }
-func (k keys) changes() string              { return k.prefix + "cluster:{all}:changes" }
-func (k keys) records() string              { return k.prefix + "cluster:{all}:records" }
-func (k keys) order() string                { return k.prefix + "sessions:{all}:order" }
-func (k keys) sessions() string             { return k.prefix + "sessions:{all}:data" }
+func (k keys) schema() string   { return k.prefix + "schema" }
+func (k keys) ids() string      { return k.prefix + "ids" }
+func (k keys) domains() string  { return k.prefix + "domains" }
+func (k keys) meta() string     { return k.prefix + "meta" }
+func (k keys) epoch() string    { return k.prefix + "cluster:{all}:epoch" }
+func (k keys) assigned() string { return k.prefix + "cluster:{all}:assigned" }
+func (k keys) changes() string  { return k.prefix + "cluster:{all}:changes" }
+func (k keys) records() string  { return k.prefix + "cluster:{all}:records" }
+func (k keys) order() string    { return k.prefix + "sessions:{all}:order" }
+func (k keys) sessions() string { return k.prefix + "sessions:{all}:data" }
+
 // changed is the channel on which nodes tell each other of rosters.
 func (k keys) changed() string { return k.prefix + "roster" }
 
