@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/deskline/deskline/router"
 	"github.com/deskline/deskline/xmpp/jid"
 	"github.com/deskline/deskline/xmpp/mux"
 	"github.com/deskline/deskline/xmpp/stanza"
@@ -100,7 +101,7 @@ func (s *Service) Store(ctx context.Context, owner jid.JID, st *stanza.Stanza) e
 		return stanza.ErrServiceUnavailable()
 	}
 	owner = owner.Bare()
-	m := Message{Stamp: time.Now().UTC(), XML: st.AppendXML(nil)}
+	m := Message{Stamp: time.Now().UTC(), XML: st.AppendXML(nil), Origin: originOf(ctx)}
 	limits := s.limits.Load()
 	err := s.cfg.Store.Append(ctx, owner, limits.Messages, m)
 	if errors.Is(err, ErrFull) && s.dropExpired(ctx, owner) {
@@ -114,6 +115,16 @@ func (s *Service) Store(ctx context.Context, owner jid.JID, st *stanza.Stanza) e
 	}
 	s.catchUp(ctx, owner)
 	return nil
+}
+
+// originOf names a message that may come once more, on another node.
+func originOf(ctx context.Context) Origin {
+	o := router.OriginOf(ctx)
+	request, place, ok := o.Stanza()
+	if !ok {
+		return Origin{}
+	}
+	return Origin{Sender: o.SID().Ref(), Request: request, Place: place}
 }
 
 // catchUp delivers at once if a resource has come while the message was being

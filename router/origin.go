@@ -41,6 +41,14 @@ func (o *Origin) Next() {
 	}
 }
 
+// Stanza numbers the stanza itself, in the order of a session's.
+func (o *Origin) Stanza() (request, place uint64, ok bool) {
+	if o == nil || o.request == 0 {
+		return 0, 0, false
+	}
+	return o.request, uint64(o.stanza), true //nolint:gosec // it is a count
+}
+
 // Again goes back to the beginning of the stanza, to cause the same once more.
 func (o *Origin) Again() {
 	if o != nil {

@@ -309,7 +309,9 @@ func (s *Session) Ended(ctx context.Context, reason string, undelivered []Frame)
 	// What the session leaves behind is safe where it is, in the mailbox and
 	// written down, until it can be put elsewhere.
 	s.await(ctx)
-	ctx = router.WithOrigin(ctx, router.NewSID(), 1) // so that all of it may be done again
+	if s.m.cfg.Keeper != nil {
+		ctx = router.WithOrigin(ctx, router.NewSID(), 1) // so that all of it may be done again
+	}
 	var b router.Binding
 	s.m.cfg.Router.Reroute(ctx, full.Bare(), func(ctx context.Context) {
 		s.m.cfg.Router.Table().Remove(s)

@@ -8,13 +8,16 @@ import (
 	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/deskline/deskline/router"
 )
 
 var (
 	// ErrUnavailable says that Redis cannot serve for now: it is away, loads its
 	// data, is full, or changes masters. A write that got it may have been kept
 	// or not; later ones succeed once the cause is gone.
-	ErrUnavailable = errors.New("store unavailable")
+	// It is a router.ErrAway.
+	ErrUnavailable error = unavailable{}
 	// ErrNewer says that the data were written by a newer version.
 	ErrNewer = errors.New("store was written by a newer version")
 	// ErrUnfit says that Redis is set up so that data would be lost, or too old.
@@ -22,6 +25,12 @@ var (
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("store closed")
 )
+
+type unavailable struct{}
+
+func (unavailable) Error() string { return "store unavailable" }
+
+func (unavailable) Is(target error) bool { return target == router.ErrAway }
 
 // outcome is what an error says about the command that got it.
 type outcome int

@@ -33,6 +33,8 @@ func (k keys) private(owner jid.JID) string { return k.owned(owner, "private") }
 func (k keys) vcard(owner jid.JID) string   { return k.owned(owner, "vcard") }
 func (k keys) seen(owner jid.JID) string    { return k.owned(owner, "seen") }
 
+func (k keys) origins(owner jid.JID) string { return k.owned(owner, "origins") }
+
 func (k keys) owned(owner jid.JID, what string) string {
 	return k.prefix + "{" + tag(owner.Bare().String()) + "}:" + what
 }
@@ -41,7 +43,7 @@ func (k keys) owned(owner jid.JID, what string) string {
 func (k keys) all(owner jid.JID) []string {
 	return []string{
 		k.account(owner), k.roster(owner), k.removed(owner), k.offline(owner),
-		k.private(owner), k.vcard(owner), k.seen(owner),
+		k.private(owner), k.vcard(owner), k.seen(owner), k.origins(owner),
 	}
 }
 

@@ -13,8 +13,9 @@ import (
 
 // Append implements [offline.Store].
 func (s *Store) Append(ctx context.Context, owner jid.JID, limit int, m offline.Message) error {
-	answer, err := s.owned(ctx, owner, offline.ErrNotFound, &call{once: true, cmds: []command{
-		appendScript.on([]string{s.keys.account(owner), s.keys.offline(owner)}, limit, encodeTime(m.Stamp), m.XML),
+	answer, err := s.owned(ctx, owner, offline.ErrNotFound, &call{once: m.Origin == offline.Origin{}, cmds: []command{
+		appendScript.on([]string{s.keys.account(owner), s.keys.offline(owner), s.keys.origins(owner)}, limit, encodeTime(m.Stamp), m.XML,
+			m.Origin.Sender, m.Origin.Request, m.Origin.Place, offline.OriginLife.Milliseconds()),
 	}})
 	if err == nil && text(answer) == "FULL" {
 		err = offline.ErrFull

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/deskline/deskline/offline"
 	"github.com/deskline/deskline/xmpp/jid"
@@ -21,8 +22,16 @@ func (s *Store) Append(ctx context.Context, owner jid.JID, limit int, m offline.
 			return offline.ErrNotFound
 		case err != nil:
 			return err
-		case kept >= int64(limit):
+		}
+		known, err := knownOrigin(ctx, h, account, m.Origin)
+		if known || err != nil {
+			return err
+		}
+		if kept >= int64(limit) {
 			return offline.ErrFull
+		}
+		if err := noteOrigin(ctx, h, account, m.Origin); err != nil {
+			return err
 		}
 		_, err = h.exec(ctx, `INSERT INTO offline (account, stamp, xml) VALUES (?, ?, ?)`,
 			account, encodeTime(m.Stamp), blob(m.XML))
@@ -32,6 +41,32 @@ func (s *Store) Append(ctx context.Context, owner jid.JID, limit int, m offline.
 		return fmt.Errorf("keep message for %s: %w", owner, err)
 	}
 	return nil
+}
+
+// knownOrigin reports whether a message is kept already, or was.
+func knownOrigin(ctx context.Context, h *handle, account int64, o offline.Origin) (known bool, err error) {
+	if o == (offline.Origin{}) {
+		return false, nil
+	}
+	err = h.row(ctx, `SELECT request > ?1 OR request = ?1 AND place >= ?2 FROM offline_origins
+		WHERE account = ?3 AND sender = ?4`, int64(o.Request), int64(o.Place), account, o.Sender).Scan(&known) //nolint:gosec // below 2^53
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return known, err
+}
+
+func noteOrigin(ctx context.Context, h *handle, account int64, o offline.Origin) error {
+	if o == (offline.Origin{}) {
+		return nil
+	}
+	now := time.Now()
+	_, err := h.exec(ctx, `INSERT OR REPLACE INTO offline_origins (account, sender, request, place, at) VALUES (?, ?, ?, ?, ?)`,
+		account, o.Sender, int64(o.Request), int64(o.Place), encodeTime(now)) //nolint:gosec // below 2^53
+	if err == nil {
+		_, err = h.exec(ctx, `DELETE FROM offline_origins WHERE account = ? AND at < ?`, account, encodeTime(now.Add(-offline.OriginLife)))
+	}
+	return err
 }
 
 // Messages implements [offline.Store].

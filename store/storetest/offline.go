@@ -16,6 +16,7 @@ func Offline(t *testing.T, open Opener) {
 	t.Run("order and removal", func(t *testing.T) { offlineOrder(t, open) })
 	t.Run("limit", func(t *testing.T) { offlineLimit(t, open) })
 	t.Run("contents", func(t *testing.T) { offlineContents(t, open) })
+	t.Run("origins", func(t *testing.T) { offlineOrigins(t, open) })
 	t.Run("missing owner", func(t *testing.T) { offlineMissing(t, open) })
 	t.Run("parallel writers", func(t *testing.T) { offlineParallel(t, open) })
 }
@@ -150,4 +151,34 @@ func offlineParallel(t *testing.T, open Opener) {
 	if len(accepted) != limit || len(kept) != limit {
 		t.Fatalf("accepted %d, kept %d, limit %d", len(accepted), len(kept), limit)
 	}
+}
+
+// offlineOrigins keeps what comes twice once, also when it was delivered
+// meanwhile.
+func offlineOrigins(t *testing.T, open Opener) {
+	s, reopen := begin(t, open)
+	put := func(i int, sender string, request, place uint64) error {
+		m := message(i)
+		m.Origin = offline.Origin{Sender: sender, Request: request, Place: place}
+		return s.Append(t.Context(), alice, 3, m)
+	}
+	must(t, put(1, "a", 1<<50, 0))
+	must(t, put(2, "a", 1<<50, 1))
+	must(t, put(1, "a", 1<<50, 0))
+	must(t, put(2, "a", 1<<50, 1))
+	must(t, put(3, "b", 7, 0))
+	must(t, put(3, "b", 7, 0)) // known, though there is no room
+	if err := put(4, "b", 8, 0); !errors.Is(err, offline.ErrFull) {
+		t.Fatalf("full: %v", err)
+	}
+	ids := wantMessages(t, s, alice, plenty, 1, 2, 3)
+	must(t, s.Remove(t.Context(), alice, ids[2]))
+	if reopen != nil {
+		s = reopen()
+	}
+	must(t, put(3, "b", 7, 0))
+	must(t, put(2, "a", 1<<50, 1))
+	must(t, put(4, "b", 8, 0)) // it was refused, not kept
+	must(t, put(4, "b", 8, 0))
+	wantMessages(t, s, alice, plenty, 4)
 }
