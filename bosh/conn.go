@@ -337,9 +337,10 @@ func (c *conn) work() {
 		if w := c.waiter(a.RID); w != nil {
 			n = c.unpark(w)
 		}
+		late := a.RID < c.win.next
 		c.unlock()
 		// The client may hang up; what it sent is done all the same.
-		e, over := c.process(c.origin(a.RID), n)
+		e, over := c.process(c.origin(a.RID, late), n)
 		c.mu.Lock()
 		if c.ended {
 			break

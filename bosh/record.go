@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/deskline/deskline/internal/pack"
@@ -185,12 +186,18 @@ func (h *Handler) buried(sid router.SID) bool {
 }
 
 // origin marks what a request causes, for nodes that may carry it out again.
-func (c *conn) origin(rid uint64) context.Context {
+// One that was taken for lost comes after later ones, so it is not held against
+// those.
+func (c *conn) origin(rid uint64, late bool) context.Context {
 	ctx := context.Background() // the client may hang up; what it sent is done all the same
 	if c.h.cfg.Load().Ledger == nil {
 		return ctx
 	}
-	return router.WithOrigin(ctx, c.sess.SID(), rid)
+	sid := c.sess.SID()
+	if late {
+		sid += router.SID("~" + strconv.FormatUint(rid, 10))
+	}
+	return router.WithOrigin(ctx, sid, rid)
 }
 
 // commit writes the session down before the responses settled go, and reports
