@@ -318,6 +318,7 @@ func (l *Shared) Secret(ctx context.Context) (string, error) {
 func (l *Shared) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { l.listen(ctx) })
+	wg.Go(func() { l.refreshing(ctx) })
 	wg.Go(func() {
 		l.tide.run(ctx, func(ctx context.Context) error { return l.cfg.Client.Ping(ctx).Err() })
 	})

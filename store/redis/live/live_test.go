@@ -42,10 +42,15 @@ func (c *client) ids() string {
 
 func startLive(t *testing.T, addr string, node router.NodeID) *live.Shared {
 	t.Helper()
+	return startKeeping(t, addr, node, time.Hour)
+}
+
+func startKeeping(t *testing.T, addr string, node router.NodeID, keep time.Duration) *live.Shared {
+	t.Helper()
 	c := goredis.NewClient(&goredis.Options{Addr: addr, Protocol: 2})
 	t.Cleanup(func() { _ = c.Close() })
 	l, err := live.New(t.Context(), live.Config{
-		Client: c, Prefix: "t:", Node: node, Lease: 400 * time.Millisecond, Log: slog.New(slog.DiscardHandler),
+		Client: c, Prefix: "t:", Node: node, Lease: 400 * time.Millisecond, Keep: keep, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -264,4 +269,24 @@ func TestGoesOnAfterRedisWasAway(t *testing.T) {
 	r.Start()
 	eventually(t, "the second", func() bool { return two.Post(t.Context(), []router.SID{sid}, message("b")) == nil })
 	eventually(t, "both", func() bool { return alice.ids() == "a b" })
+}
+
+// A session whose client says nothing is kept for as long as its node lives, and
+// nothing is for longer.
+func TestKeepsSilentSessions(t *testing.T) {
+	r := redistest.Start(t)
+	l, two := startKeeping(t, r.Addr(), "n1", time.Second), startKeeping(t, r.Addr(), "n2", time.Second)
+	alice, full, sid := &client{}, jid.MustParse("alice@localhost/a"), router.NewSID()
+	must(t, l.Enter(t.Context(), sid, full, alice))
+	_, _, err := l.Bind(t.Context(), router.Binding{Full: full, SID: sid, Node: "n1", Since: time.Now()})
+	must(t, err)
+	pause(t, 2500*time.Millisecond)
+	must(t, two.Post(t.Context(), []router.SID{sid}, message("late")))
+	if list, err := two.Lookup(t.Context(), full.Bare()); err != nil || len(list) != 1 {
+		t.Fatalf("%+v %v", list, err)
+	}
+	l.Leave(sid) // as if the node had died
+	eventually(t, "nothing is left", func() bool {
+		return r.Do("EXISTS", "t:s:{"+string(sid)+"}", "t:b:{"+string(sid)+"}", "t:r:{alice@localhost}") == "0"
+	})
 }
