@@ -7,24 +7,32 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"log/slog"
 	"net"
 	"net/url"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// quiet keeps the client library from writing to standard error: all it has to
-// say comes as errors too.
-type quiet struct{}
+// library is the log of the client library, one for the process. All it has to
+// say of commands comes as errors too; what it says of subscriptions does not.
+type library struct{ log atomic.Pointer[slog.Logger] }
 
-func (quiet) Printf(context.Context, string, ...any) {}
+func (l *library) Printf(ctx context.Context, format string, args ...any) {
+	if log := l.log.Load(); log != nil {
+		log.DebugContext(ctx, "redis client", "detail", fmt.Sprintf(format, args...))
+	}
+}
 
-var quieten = sync.OnceFunc(func() { goredis.SetLogger(quiet{}) })
+var libraryLog = &library{}
+
+var takeLog = sync.OnceFunc(func() { goredis.SetLogger(libraryLog) })
 
 // Where tells which Redis it is, without passwords.
 func (c Config) Where() string {
@@ -42,7 +50,10 @@ func (c Config) Where() string {
 
 // connect makes a client; it connects at the first command.
 func connect(cfg Config) (goredis.UniversalClient, error) {
-	quieten()
+	takeLog()
+	if cfg.Node {
+		libraryLog.log.Store(cfg.Log)
+	}
 	secure, err := cfg.TLS.config()
 	if err != nil {
 		return nil, err
