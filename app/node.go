@@ -133,7 +133,7 @@ func (n *node) buildShared(ctx context.Context) error {
 	}
 	var err error
 	n.shared, err = live.New(ctx, live.Config{
-		Client: store.Client(), Prefix: n.cfg.Redis.Prefix, Node: router.NodeID(c.Node), Log: n.log,
+		Client: store.Client(), Prefix: n.cfg.Redis.Prefix, Replicas: n.cfg.Redis.Replicas, Timeout: n.cfg.Redis.Timeout, Node: router.NodeID(c.Node), Log: n.log,
 		URL: strings.TrimRight(cmp.Or(c.InternalURL, c.PublicURL), "/"),
 		Lapsed: func(ctx context.Context) error {
 			if n.takeover == nil {

@@ -32,6 +32,10 @@ type Config struct {
 	Lease  time.Duration // for how long the node is taken for alive, default 2 s
 	Keep   time.Duration // for how long a session nobody writes down is kept, default 1 h
 	Room   int           // frames in a mailbox, default 2000
+	// Replicas is how many have to have a write before it is answered, within
+	// half of Timeout, default 2 s.
+	Replicas int
+	Timeout  time.Duration
 	// Lapsed is called when the lease is held again after it had lapsed, to let
 	// go of the sessions that others have taken up. Until it returns nil the
 	// node is not sure of any.
@@ -99,6 +103,12 @@ func New(ctx context.Context, cfg Config) (*Shared, error) {
 	}
 	if cfg.Keep <= 0 {
 		cfg.Keep = time.Hour
+	}
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = 2 * time.Second
+	}
+	if cfg.Replicas > 0 {
+		cfg.Client = copies{cfg.Client, cfg.Replicas, cfg.Timeout / 2}
 	}
 	if cfg.Room <= 0 {
 		cfg.Room = 2000

@@ -228,6 +228,10 @@ func (l *Shared) posted(ctx context.Context, letter0 *router.Letter, cmd *goredi
 		}
 		return true, nil
 	case postKnown:
+		// Whoever posted it may not have learnt that it was accepted.
+		if b, ok := l.boxes.get(letter0.To); ok && here {
+			l.catchUp(ctx, letter0.To, b)
+		}
 		return true, nil
 	}
 	return false, nil

@@ -36,7 +36,7 @@ func (l *Shared) enter(ctx context.Context, sid router.SID, full jid.JID) error 
 	if err := l.cfg.Client.SAdd(ctx, l.ownedKey(l.Me()), string(sid)).Err(); err != nil {
 		return err
 	}
-	key, line := l.sessionKeys(sid)[0], l.cfg.Client.TxPipeline()
+	key, line := l.sessionKeys(sid)[0], l.cfg.Client.Pipeline()
 	line.HSet(ctx, key, "owner", l.Me().String(), "jid", full.String())
 	line.PExpire(ctx, key, l.cfg.Keep)
 	_, err := line.Exec(ctx)
