@@ -173,8 +173,9 @@ type stage struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 
-	mu   sync.Mutex // guards addr
+	mu   sync.Mutex // guards all below
 	addr net.Addr
+	ops  net.Addr // of admin.listen
 }
 
 func newServer(t *testing.T, archive *txtar.Archive, store []byte) *stage {
@@ -207,20 +208,20 @@ func newServer(t *testing.T, archive *txtar.Archive, store []byte) *stage {
 func (s *stage) start() error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
 	s.cancel = cancel
-	ready := make(chan net.Addr, 1)
+	ready := make(chan [2]net.Addr, 1)
 	ended := make(chan struct{})
 	s.done.Go(func() {
 		defer close(ended)
-		err := app.Run(ctx, app.Options{Config: s.cfg, Log: s.log, Ready: func(public, _ net.Addr) { ready <- public }})
+		err := app.Run(ctx, app.Options{Config: s.cfg, Log: s.log, Ready: func(public, private net.Addr) { ready <- [2]net.Addr{public, private} }})
 		if err != nil {
 			s.t.Errorf("node: %v", err)
 		}
 	})
 	select {
-	case addr := <-ready:
+	case addrs := <-ready:
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.addr = addr
+		s.addr, s.ops = addrs[0], addrs[1]
 		return nil
 	case <-ended:
 		return errors.New("the node did not start")
