@@ -11,7 +11,7 @@ import (
 )
 
 // insideEnv tells the program that it runs in namespaces of its own.
-const insideEnv = "DESKLINE_CLUSTER_INSIDE"
+const insideEnv = "SOAK_CLUSTER_INSIDE"
 
 func inside() bool { return os.Getenv(insideEnv) != "" }
 

@@ -140,7 +140,7 @@ func (s *site) seed(ctx context.Context) error {
 
 // proxyConfig is what docs/cluster.md tells of HAProxy.
 const proxyConfig = `global
-  maxconn 10000
+  maxconn 5000
 defaults
   mode http
   timeout connect 1s

@@ -190,4 +190,3 @@ func pause(ctx context.Context, d time.Duration) {
 	case <-timer.C:
 	}
 }
-

@@ -73,6 +73,12 @@ func (s *Stream) Arrive(place int) Verdict {
 	return InOrder
 }
 
+// Sent is how many messages were booked.
+func (s *Stream) Sent() int { return len(s.sentAt) }
+
+// Next is the place after the furthest message that arrived.
+func (s *Stream) Next() int { return s.next }
+
 // Lost is how many messages have not arrived (yet).
 func (s *Stream) Lost() int {
 	n := 0
