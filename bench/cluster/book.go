@@ -13,12 +13,15 @@ import (
 // book keeps the ledger of one scenario. Stream i goes from client i to its
 // mate, which is client i^1.
 type book struct {
+	first int // the number of stream 0, so that what a scenario has left is no other's
+
 	mu      sync.Mutex // guards what follows
 	streams []stream
 	row     row
-	broken  map[int]bool // clients that would have to sign in anew
-	closed  bool         // what comes now is the clients' own leaving
-	stories []string     // what led to the first violations
+	broken  map[int]bool        // clients that would have to sign in anew
+	closed  bool                // what comes now is the clients' own leaving
+	longest [2][2]time.Duration // pause, raw or Strophe.js, through HAProxy or not
+	stories []string            // what led to the first violations
 }
 
 // stream is what one client says to another.
@@ -41,6 +44,7 @@ type row struct {
 	Sessions    int
 	Events      int // such as kills
 	Ledger      load.Ledger
+	Refused     int // messages that the server sent back with an error
 	Overtaken   int // in order for the server, but read by the client as the network brought it
 	Logins      int // sessions that ended, so that their users have to sign in anew
 	Unavailable int // presences by which a contact seemed to leave
@@ -66,8 +70,8 @@ func (r *row) Pause(q float64) time.Duration {
 // maxStories bounds what is printed.
 const maxStories = 8
 
-func newBook(name string, clients int, limit time.Duration) *book {
-	b := &book{streams: make([]stream, clients), broken: make(map[int]bool)}
+func newBook(number int, name string, clients int, limit time.Duration) *book {
+	b := &book{first: number * clients, streams: make([]stream, clients), broken: make(map[int]bool)}
 	b.row = row{Name: name, Sessions: clients, Limit: limit}
 	for i := range b.streams {
 		b.streams[i].ID = i
@@ -81,20 +85,30 @@ func (b *book) tell(format string, args ...any) {
 	}
 }
 
-// send books a message of client i and returns its place.
-func (b *book) send(i int) int {
+// send books a message of client i and returns its mark.
+func (b *book) send(i int) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.row.Ledger.Sent++
-	return b.streams[i].Send(time.Time{})
+	return string(load.AppendMark(nil, b.first+i, b.streams[i].Send(time.Time{})))
 }
 
 // arrive books a message that client i received. A client that reads its
 // responses in order says 0 for rid.
 func (b *book) arrive(i int, rid uint64, msg []byte) {
 	id, place, ok := load.ParseMark(msg)
+	if ok && id < b.first {
+		return // kept for the user since another scenario
+	}
+	id -= b.first
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if ok && id == i && place < b.streams[i].Sent() { // an error brings it back
+		b.row.Refused++
+		b.streams[i].Arrive(place)
+		b.tell("client %d: message %d was refused: %s", i, place, msg)
+		return
+	}
 	if !ok || id != i^1 {
 		b.row.Ledger.Count(load.Strange)
 		b.tell("client %d got a strange message: %s", i, msg)
@@ -155,7 +169,10 @@ func (b *book) event() {
 	b.row.Events++
 	for i := range b.streams {
 		s := &b.streams[i]
-		b.row.Pauses = append(b.row.Pauses, max(s.pause, time.Since(s.last)))
+		pause := max(s.pause, time.Since(s.last))
+		b.row.Pauses = append(b.row.Pauses, pause)
+		kind := i ^ 1 // who receives
+		b.longest[kind%2][kind/2%2] = max(b.longest[kind%2][kind/2%2], pause)
 	}
 }
 

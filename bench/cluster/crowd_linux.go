@@ -11,7 +11,7 @@ import (
 // client is a session of either kind.
 type client interface {
 	open(ctx context.Context) error
-	say(ctx context.Context, place int) error
+	say(ctx context.Context, mark string) error
 	home() // go to the first door again
 	close(ctx context.Context)
 }

@@ -63,7 +63,7 @@ func play(ctx context.Context, cfg config, dir string) (rows []row, err error) {
 					return rows, errors.Join(err, site.stop())
 				}
 			}
-			r := playOne(ctx, site, sc, random, cfg.Duration/time.Duration(len(chosen)))
+			r := playOne(ctx, site, len(rows), sc, random, cfg.Duration/time.Duration(len(chosen)))
 			rows = append(rows, r)
 		}
 		if site != nil {
@@ -75,9 +75,9 @@ func play(ctx context.Context, cfg config, dir string) (rows []row, err error) {
 	return rows, ctx.Err()
 }
 
-func playOne(ctx context.Context, site *site, sc scenario, random *rand.Rand, atLeast time.Duration) row {
+func playOne(ctx context.Context, site *site, number int, sc scenario, random *rand.Rand, atLeast time.Duration) row {
 	began := time.Now()
-	b := newBook(sc.name, site.cfg.Sessions, time.Duration(float64(sc.limit)*site.cfg.Slack))
+	b := newBook(number, sc.name, site.cfg.Sessions, time.Duration(float64(sc.limit)*site.cfg.Slack))
 	c, err := startCrowd(ctx, site, b)
 	if err != nil {
 		b.close(err)
@@ -97,7 +97,9 @@ func playOne(ctx context.Context, site *site, sc scenario, random *rand.Rand, at
 	err = errors.Join(err, c.quiet(ctx))
 	b.close(err)
 	c.end(ctx)
-	fmt.Fprintf(os.Stderr, "%s: %d times in %s\n", sc.name, b.row.Events, time.Since(began).Round(100*time.Millisecond))
+	fmt.Fprintf(os.Stderr, "%s: %d times in %s; longest pause of raw clients %s through HAProxy and %s without, of Strophe.js %s and %s\n",
+		sc.name, b.row.Events, time.Since(began).Round(100*time.Millisecond),
+		seconds(b.longest[0][0]), seconds(b.longest[0][1]), seconds(b.longest[1][0]), seconds(b.longest[1][1]))
 	for _, story := range b.stories {
 		fmt.Fprintln(os.Stderr, "  "+story)
 	}

@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/deskline/deskline/bench/load"
 	"github.com/deskline/deskline/bench/peer"
 	"github.com/deskline/deskline/bench/wire"
 )
@@ -161,7 +160,11 @@ func (c *raw) take(body []byte) {
 		rest = next
 		switch string(el.Name) {
 		case "message":
-			c.book.arrive(c.index, 0, el.Raw)
+			if string(el.Attr("type")) == "error" { // it need not have the body
+				c.book.arrive(c.index, 0, append([]byte(">"), el.Attr("id")...))
+			} else {
+				c.book.arrive(c.index, 0, el.Raw)
+			}
 		case "presence":
 			if string(el.Attr("type")) == "unavailable" {
 				c.book.away(c.index, string(el.Attr("from")))
@@ -206,9 +209,9 @@ func (c *raw) open(ctx context.Context) error {
 }
 
 // say sends a message and returns once it was accepted.
-func (c *raw) say(ctx context.Context, place int) error {
-	_, err := c.request(ctx, "", "<message xmlns='jabber:client' type='chat' to='"+fullOf(c.index^1)+"'><body>"+
-		string(load.AppendMark(nil, c.index, place))+"</body></message>")
+func (c *raw) say(ctx context.Context, mark string) error {
+	_, err := c.request(ctx, "", "<message xmlns='jabber:client' type='chat' id='"+mark+"' to='"+fullOf(c.index^1)+"'><body>"+
+		mark+"</body></message>")
 	return err
 }
 

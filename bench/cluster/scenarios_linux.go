@@ -53,11 +53,15 @@ func halted(ctx context.Context, s *stage) error {
 		return err
 	}
 	pause(ctx, away)
-	err := errors.Join(s.crowd.flows(ctx), n.signal(syscall.SIGCONT), s.ready(ctx, n))
-	if err == nil && n.says(lapsed) == before {
-		err = fmt.Errorf("%s was halted for %s and does not say %q", n.name, away, lapsed)
+	if err := errors.Join(s.crowd.flows(ctx), n.signal(syscall.SIGCONT)); err != nil {
+		return err
 	}
-	return err
+	for limit := time.Now().Add(startTime); n.says(lapsed) == before; pause(ctx, 10*time.Millisecond) {
+		if ctx.Err() != nil || time.Now().After(limit) {
+			return fmt.Errorf("%s was halted for %s and does not say %q", n.name, away, lapsed)
+		}
+	}
+	return s.ready(ctx, n)
 }
 
 // ways are both directions between a host and others.

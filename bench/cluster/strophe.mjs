@@ -80,7 +80,8 @@ class Session {
     const { conn, id } = this;
     bySid.set(conn._proto.sid, this);
     conn.addHandler((stanza) => {
-      tell({ event: 'message', id, rid: reading, text: `>${stanza.querySelector?.('body')?.textContent ?? stanza.textContent}` });
+      const text = stanza.getAttribute('type') === 'error' ? stanza.getAttribute('id') : stanza.textContent;
+      tell({ event: 'message', id, rid: reading, text: `>${text}` });
       return true;
     }, null, 'message');
     conn.addHandler((stanza) => {
@@ -105,7 +106,7 @@ class Session {
   }
 
   say(body) {
-    this.conn.send($msg({ to: this.mate, type: 'chat' }).c('body').t(body));
+    this.conn.send($msg({ to: this.mate, type: 'chat', id: body }).c('body').t(body));
   }
 
   close() {

@@ -14,7 +14,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/deskline/deskline/bench/load"
 	"github.com/deskline/deskline/bench/peer"
 )
 
@@ -165,8 +164,8 @@ func (c *strophe) open(ctx context.Context) error {
 
 func (c *strophe) home() { _ = c.troupe.tell(order{Order: "home", ID: c.index}) }
 
-func (c *strophe) say(_ context.Context, place int) error {
-	return c.troupe.tell(order{Order: "say", ID: c.index, Text: string(load.AppendMark(nil, c.index, place))})
+func (c *strophe) say(_ context.Context, mark string) error {
+	return c.troupe.tell(order{Order: "say", ID: c.index, Text: mark})
 }
 
 func (c *strophe) close(ctx context.Context) {

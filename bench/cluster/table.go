@@ -8,14 +8,14 @@ import (
 
 // printRows prints the ledger as a table in Markdown.
 func printRows(w io.Writer, rows []row) {
-	fmt.Fprintln(w, "| scenario | times | sessions | sent | delivered | lost | doubled | out of order | new logins | seen to leave | pause p50 | p99 | max |")
-	fmt.Fprintln(w, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
+	fmt.Fprintln(w, "| scenario | times | sessions | sent | delivered | refused | lost | doubled | out of order | new logins | seen to leave | pause p50 | p99 | max |")
+	fmt.Fprintln(w, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
 	overtaken := 0
 	for i := range rows {
 		r := &rows[i]
 		l := r.Ledger
-		fmt.Fprintf(w, "| %s | %d | %d | %d | %d | %d | %d | %d | %d | %d | %s | %s | %s |\n", r.Name, r.Events, r.Sessions,
-			l.Sent, l.Delivered, l.Lost, l.Doubled, l.OutOfOrder, r.Logins, r.Unavailable,
+		fmt.Fprintf(w, "| %s | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %s | %s | %s |\n", r.Name, r.Events, r.Sessions,
+			l.Sent, l.Delivered, r.Refused, l.Lost, l.Doubled, l.OutOfOrder, r.Logins, r.Unavailable,
 			seconds(r.Pause(0.5)), seconds(r.Pause(0.99)), seconds(r.Pause(1)))
 		overtaken += r.Overtaken
 	}
