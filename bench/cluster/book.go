@@ -15,6 +15,8 @@ import (
 type book struct {
 	first int // the number of stream 0, so that what a scenario has left is no other's
 
+	pace time.Duration // between two messages of a stream
+
 	mu      sync.Mutex // guards what follows
 	streams []stream
 	row     row
@@ -70,8 +72,8 @@ func (r *row) Pause(q float64) time.Duration {
 // maxStories bounds what is printed.
 const maxStories = 8
 
-func newBook(number int, name string, clients int, limit time.Duration) *book {
-	b := &book{first: number * clients, streams: make([]stream, clients), broken: make(map[int]bool)}
+func newBook(number int, name string, clients int, pace, limit time.Duration) *book {
+	b := &book{pace: pace, first: number * clients, streams: make([]stream, clients), broken: make(map[int]bool)}
 	b.row = row{Name: name, Sessions: clients, Limit: limit}
 	for i := range b.streams {
 		b.streams[i].ID = i
@@ -169,7 +171,7 @@ func (b *book) event() {
 	b.row.Events++
 	for i := range b.streams {
 		s := &b.streams[i]
-		pause := max(s.pause, time.Since(s.last))
+		pause := max(max(s.pause, time.Since(s.last))-b.pace, 0)
 		b.row.Pauses = append(b.row.Pauses, pause)
 		kind := i ^ 1 // who receives
 		b.longest[kind%2][kind/2%2] = max(b.longest[kind%2][kind/2%2], pause)

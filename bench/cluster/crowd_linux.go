@@ -46,9 +46,8 @@ func startCrowd(ctx context.Context, s *site, b *book) (*crowd, error) {
 		return nil, err
 	}
 	b.mark()
-	gap := time.Duration(float64(time.Second) / s.cfg.Rate)
 	for i := range c.clients {
-		c.talk.Go(func() { c.speak(ctx, i, gap) })
+		c.talk.Go(func() { c.speak(ctx, i, s.cfg.pace()) })
 	}
 	return c, nil
 }

@@ -30,6 +30,9 @@ type config struct {
 	Keep            bool
 }
 
+// pace is the time between two messages of a session.
+func (c *config) pace() time.Duration { return time.Duration(float64(time.Second) / c.Rate) }
+
 func main() {
 	cfg := config{}
 	flag.StringVar(&cfg.Deskline, "deskline", "bin/deskline", "path of the deskline binary")
@@ -38,7 +41,7 @@ func main() {
 	only := flag.String("only", ".", "scenarios to play, a regular expression")
 	flag.IntVar(&cfg.Sessions, "sessions", 24, "sessions, two to a pair")
 	flag.IntVar(&cfg.Nodes, "nodes", 3, "nodes")
-	flag.Float64Var(&cfg.Rate, "rate", 10, "messages a second each session sends")
+	flag.Float64Var(&cfg.Rate, "rate", 4, "messages a second each session sends")
 	flag.DurationVar(&cfg.Duration, "duration", 0, "how long it takes at least; 0 plays each scenario once")
 	flag.Float64Var(&cfg.Slack, "slack", 1, "pauses may be so many times as long as promised")
 	flag.Uint64Var(&cfg.Seed, "seed", rand.Uint64(), "what decides the moments and the nodes that fail")

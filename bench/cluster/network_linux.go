@@ -20,6 +20,10 @@ const (
 	nowhere = "02:00:00:00:00:01"
 )
 
+// memory is a folder for what Redis writes, as a disk would take it that nobody
+// else is busy with. What a process has written survives its being killed.
+const memory = "/run/memory"
+
 var clientHost = &host{name: "clients", addr: "10.78.0.1"}
 
 // buildBridge makes the switch that all hosts are at. Mounts are the program's
@@ -31,8 +35,10 @@ func buildBridge(ctx context.Context) error {
 	if err := syscall.Mount("tmpfs", "/run", "tmpfs", 0, ""); err != nil {
 		return fmt.Errorf("mount /run: %w", err)
 	}
-	if err := os.Mkdir("/run/netns", 0o755); err != nil {
-		return fmt.Errorf("make /run/netns: %w", err)
+	for _, dir := range []string{"/run/netns", memory} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return fmt.Errorf("make %s: %w", dir, err)
+		}
 	}
 	return ip(ctx,
 		"link set lo up",

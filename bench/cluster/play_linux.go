@@ -77,7 +77,7 @@ func play(ctx context.Context, cfg config, dir string) (rows []row, err error) {
 
 func playOne(ctx context.Context, site *site, number int, sc scenario, random *rand.Rand, atLeast time.Duration) row {
 	began := time.Now()
-	b := newBook(number, sc.name, site.cfg.Sessions, time.Duration(float64(sc.limit)*site.cfg.Slack))
+	b := newBook(number, sc.name, site.cfg.Sessions, site.cfg.pace(), time.Duration(float64(sc.limit)*site.cfg.Slack))
 	c, err := startCrowd(ctx, site, b)
 	if err != nil {
 		b.close(err)

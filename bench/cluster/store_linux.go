@@ -57,7 +57,7 @@ func startStore(ctx context.Context, dir string, h *host, sentinels bool) (*stor
 
 func (s *store) server(ctx context.Context, dir string, i int, replicated bool) error {
 	name, port := fmt.Sprintf("redis%d", i), strconv.Itoa(redisPort+i)
-	data := filepath.Join(dir, name)
+	data := filepath.Join(memory, filepath.Base(dir), name)
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return fmt.Errorf("start Redis: %w", err)
 	}
