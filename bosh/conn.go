@@ -258,6 +258,10 @@ func (c *conn) take(a Arrival, n *stanza.Node, in *Request, to Waiter) Held {
 		w.reply(response{v.Response, 200}) // once it is written down
 		c.unlock()
 		return nil
+	case Stale:
+		c.mu.Unlock()
+		to.Respond(ending{condition: v.Condition, reason: v.Reason}.response(c.legacy).of(c.content))
+		return nil
 	case Refuse:
 		c.mu.Unlock()
 		e := ending{condition: v.Condition, reason: v.Reason}

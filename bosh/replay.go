@@ -27,7 +27,12 @@ func (w *Window) repeat(a Arrival) Verdict {
 			return Verdict{Outcome: Replay, Response: w.cache[i].response}
 		}
 	}
-	return refuse("item-not-found", "the response is no longer kept")
+	if a.RID == 0 {
+		return refuse("item-not-found", "rid 0")
+	}
+	// The client has gone on since. A copy may come late, and after it was sent
+	// again elsewhere: from a node that was halted, or a network that was cut.
+	return Verdict{Outcome: Stale, Condition: "item-not-found", Reason: "the response is no longer kept"}
 }
 
 // confirm drops what the client has got, as its acknowledgement and the size

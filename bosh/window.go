@@ -43,6 +43,7 @@ const (
 	Fresh  Outcome = iota // to be processed once its turn comes
 	Again                 // repeats a request that is not answered yet
 	Replay                // repeats an answered one: send Response
+	Stale                 // repeats one whose response is not kept: this copy alone gets Condition
 	Refuse                // ends the session with Condition
 )
 
