@@ -24,7 +24,7 @@ func passing(err error) bool {
 	if err == nil || errors.Is(err, goredis.ErrClosed) || errors.Is(err, context.Canceled) {
 		return false
 	}
-	for _, prefix := range []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"} {
+	for _, prefix := range []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS"} {
 		if goredis.HasErrorPrefix(err, prefix) {
 			return true
 		}

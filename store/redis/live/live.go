@@ -327,7 +327,11 @@ func (l *Shared) Secret(ctx context.Context) (string, error) {
 // Then the lease is given up.
 func (l *Shared) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	wg.Go(func() { l.listen(ctx) })
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			l.listen(ctx)
+		}
+	})
 	wg.Go(func() { l.refreshing(ctx) })
 	wg.Go(func() {
 		l.tide.run(ctx, func(ctx context.Context) error { return l.cfg.Client.Ping(ctx).Err() })
@@ -344,6 +348,9 @@ func (l *Shared) Run(ctx context.Context) error {
 				continue // it was given up
 			}
 			err := l.renew(ctx)
+			if err == nil {
+				err = l.echo(ctx)
+			}
 			if passing(err) {
 				l.tide.ebb(err)
 			}

@@ -47,7 +47,12 @@ func startLive(t *testing.T, addr string, node router.NodeID) *live.Shared {
 
 func startKeeping(t *testing.T, addr string, node router.NodeID, keep time.Duration) *live.Shared {
 	t.Helper()
-	c := goredis.NewClient(&goredis.Options{Addr: addr, Protocol: 2})
+	return startLiveWith(t, &goredis.Options{Addr: addr, Protocol: 2}, node, keep)
+}
+
+func startLiveWith(t *testing.T, o *goredis.Options, node router.NodeID, keep time.Duration) *live.Shared {
+	t.Helper()
+	c := goredis.NewClient(o)
 	t.Cleanup(func() { _ = c.Close() })
 	l, err := live.New(t.Context(), live.Config{
 		Client: c, Prefix: "t:", Node: node, Lease: 400 * time.Millisecond, Keep: keep, Log: slog.New(slog.DiscardHandler),

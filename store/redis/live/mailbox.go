@@ -296,7 +296,7 @@ func (l *Shared) listen(ctx context.Context) {
 	}()
 	ready := 0
 	for {
-		msg, err := sub.Receive(ctx)
+		msg, err := l.receive(ctx, sub)
 		if ctx.Err() != nil {
 			return
 		}
@@ -305,7 +305,7 @@ func (l *Shared) listen(ctx context.Context) {
 			l.cache.listening(false)
 			ready = 0
 			l.cfg.Log.WarnContext(ctx, "listen to the cluster", "err", err)
-			if !pauseBriefly(ctx) {
+			if errors.Is(err, errDeaf) || !pauseBriefly(ctx) {
 				return
 			}
 			continue
@@ -354,6 +354,9 @@ func (l *Shared) catchUpAll(ctx context.Context) {
 
 // ring takes one frame that another node posted.
 func (l *Shared) ring(ctx context.Context, payload string) {
+	if payload == "" {
+		return // an echo
+	}
 	if strings.HasPrefix(payload, wishMark) {
 		l.wished(ctx, payload)
 		return
