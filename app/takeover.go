@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -88,7 +90,7 @@ func newTakeover(ctx context.Context, n *node) (*takeover, error) {
 		lost: make(map[live.Owner]time.Time), mate: n.livingMate, reach: newReach(), wishes: make(chan asked, wishesAtMost), others: n.others,
 		shared: n.shared, sessions: n.sessions, router: n.router, ended: n.presence, secret: secret, log: n.log,
 		client: &http.Client{Transport: &http.Transport{
-			MaxIdleConnsPerHost: 256, IdleConnTimeout: time.Minute, DisableCompression: true,
+			MaxIdleConnsPerHost: 256, IdleConnTimeout: time.Minute, DisableCompression: true, DialContext: line.DialContext,
 		}},
 	}, nil
 }
@@ -239,6 +241,13 @@ func (t *takeover) giveUp(o live.Owner) {
 	for _, cancel := range t.passes[o] {
 		cancel()
 	}
+}
+
+// awaited lists the owners that requests were passed on to.
+func (t *takeover) awaited() []live.Owner {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Collect(maps.Keys(t.passes))
 }
 
 // dead looks for the second proof beside a lease that is not held.
@@ -437,6 +446,12 @@ func (t *takeover) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// One whose sessions somebody else took up is no longer among the owners.
+	for _, o := range t.awaited() {
+		if !slices.Contains(owners, o) {
+			owners = append(owners, o)
+		}
+	}
 	var touch sync.WaitGroup
 	defer touch.Wait()
 	for _, o := range owners {
@@ -453,7 +468,11 @@ func (t *takeover) sweep(ctx context.Context) error {
 			touch.Go(func() { t.keepInTouch(ctx, o, lease.URL) })
 			continue
 		}
-		if t.dead(ctx, o, lease) && t.heir(o, time.Now()) {
+		if !t.dead(ctx, o, lease) {
+			continue
+		}
+		t.giveUp(o)
+		if t.heir(o, time.Now()) {
 			if err := t.inherit(ctx, o); err != nil {
 				return err
 			}
@@ -484,7 +503,6 @@ func (t *takeover) inherit(ctx context.Context, o live.Owner) error {
 		t.reach.heard(o, true)
 		return t.shared.Forget(ctx, o)
 	}
-	t.giveUp(o)
 	t.log.InfoContext(ctx, "taking over", "from", string(o.Node), "sessions", len(sids))
 	start := time.Now()
 	var wg sync.WaitGroup

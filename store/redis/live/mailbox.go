@@ -303,8 +303,10 @@ func (l *Shared) listen(ctx context.Context) {
 		if err != nil {
 			// The library connects and subscribes again by itself.
 			l.cache.listening(false)
+			if ready > 0 { // once for each outage
+				l.cfg.Log.WarnContext(ctx, "listen to the cluster", "err", err)
+			}
 			ready = 0
-			l.cfg.Log.WarnContext(ctx, "listen to the cluster", "err", err)
 			if errors.Is(err, errDeaf) || !pauseBriefly(ctx) {
 				return
 			}
