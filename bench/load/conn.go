@@ -31,9 +31,9 @@ func (c *conn) dial() error {
 	if err != nil {
 		return fmt.Errorf("open socket: %w", err)
 	}
-	l := c.s.f.loop
+	l, addr := c.s.f.loop, &c.s.f.nodes[c.s.index%2]
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	if l.addr.Addr[0] == 127 { // spread over loopback addresses, ports are finite
+	if addr.Addr[0] == 127 { // spread over loopback addresses, ports are finite
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
 		src := unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, byte(1 + l.opened/perSource%250)}}
 		if err := unix.Bind(fd, &src); err != nil {
@@ -42,7 +42,7 @@ func (c *conn) dial() error {
 		}
 	}
 	l.opened++
-	if err := unix.Connect(fd, &l.addr); err != nil && !errors.Is(err, unix.EINPROGRESS) {
+	if err := unix.Connect(fd, addr); err != nil && !errors.Is(err, unix.EINPROGRESS) {
 		_ = unix.Close(fd)
 		return fmt.Errorf("connect: %w", err)
 	}
@@ -168,7 +168,7 @@ func (c *conn) broken() {
 		return
 	}
 	c.s.f.Resent++
-	if c.lost++; c.lost > resends {
+	if c.lost++; c.lost > resends && !c.s.f.moved {
 		c.s.fail(errors.New("connection lost again and again"))
 		return
 	}

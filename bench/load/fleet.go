@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/deskline/deskline/bench/wire"
 )
@@ -25,7 +26,11 @@ type Config struct {
 	Conns    int    // keep-alive connections a session; 0 is 2
 	Text     int    // characters of a message's text; 0 is 100
 	Relay    bool   // the server is the bare relay: nobody signs in
+	Odd      string // where users of odd numbers sign in, if not at URL
+	Beside   Meter  // the time of a further process that serves them; may be nil
 }
+
+type sockaddr = unix.SockaddrInet4
 
 // Fleet is a set of sessions on one server.
 type Fleet struct {
@@ -33,6 +38,7 @@ type Fleet struct {
 	Overtaken int // responses that arrived before an earlier one
 
 	cfg      Config
+	nodes    [2]sockaddr // of users with even and with odd numbers
 	loop     *loop
 	sessions []*session
 	head     []byte // HTTP request up to the value of Content-Length
@@ -46,6 +52,8 @@ type Fleet struct {
 	onReady     func(*session)
 	onDelivered func(*Stream, int)
 	errs        []error
+	moved       bool // the node was killed: connections are lost more than once
+	back        int  // sessions that had an answer since
 
 	streams  []*Stream
 	book     Ledger
@@ -54,23 +62,18 @@ type Fleet struct {
 
 // NewFleet prepares a fleet; no connection is made yet.
 func NewFleet(cfg Config) (*Fleet, error) {
-	u, err := url.Parse(cfg.URL)
+	if cfg.Odd == "" {
+		cfg.Odd = cfg.URL
+	}
+	u, addr, err := resolve(cfg.URL)
 	if err != nil {
-		return nil, fmt.Errorf("parse URL: %w", err)
+		return nil, err
 	}
-	if u.Scheme != "http" {
-		return nil, fmt.Errorf("URL %s: only plain HTTP is supported", cfg.URL)
-	}
-	host := u.Host
-	if u.Port() == "" {
-		host += ":80"
-	}
-	tcp, err := net.ResolveTCPAddr("tcp4", host)
+	_, odd, err := resolve(cfg.Odd)
 	if err != nil {
-		return nil, fmt.Errorf("resolve %s: %w", host, err)
+		return nil, err
 	}
-	ip, _ := netip.AddrFromSlice(tcp.IP.To4())
-	l, err := newLoop(netip.AddrPortFrom(ip, uint16(tcp.Port)))
+	l, err := newLoop()
 	if err != nil {
 		return nil, err
 	}
@@ -84,13 +87,32 @@ func NewFleet(cfg Config) (*Fleet, error) {
 		cfg.Text = 100
 	}
 	return &Fleet{
-		cfg: cfg, loop: l, salts: saltCache{},
+		cfg: cfg, nodes: [2]sockaddr{addr, odd}, loop: l, salts: saltCache{},
 		head: []byte("POST " + u.RequestURI() + " HTTP/1.1\r\nHost: " + u.Host +
 			"\r\nContent-Type: text/xml; charset=utf-8\r\nContent-Length: "),
 		creation: []byte(" content='text/xml; charset=utf-8' hold='1' wait='55' ver='1.11' to='" + cfg.Domain +
 			"' xml:lang='en' xmpp:version='1.0' xmlns:xmpp='urn:xmpp:xbosh' from='"),
 		padding: strings.Repeat("deskline bench ", cfg.Text/15+1)[:cfg.Text],
 	}, nil
+}
+
+// resolve finds where a door is.
+func resolve(door string) (u *url.URL, addr sockaddr, err error) {
+	if u, err = url.Parse(door); err != nil {
+		return nil, addr, fmt.Errorf("parse URL: %w", err)
+	}
+	if u.Scheme != "http" {
+		return nil, addr, fmt.Errorf("URL %s: only plain HTTP is supported", door)
+	}
+	host := u.Host
+	if u.Port() == "" {
+		host += ":80"
+	}
+	tcp, err := net.ResolveTCPAddr("tcp4", host)
+	if err != nil {
+		return nil, addr, fmt.Errorf("resolve %s: %w", host, err)
+	}
+	return u, sockaddr{Port: tcp.Port, Addr: [4]byte(tcp.IP.To4())}, nil
 }
 
 // Close drops all connections. It does not end the sessions.

@@ -5,7 +5,6 @@ package load
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,7 +18,6 @@ const perSource = 12000
 // connections and the clock of the open loop.
 type loop struct {
 	ep, timer int
-	addr      unix.SockaddrInet4
 	conns     []*conn // by file descriptor
 	opened    int
 	buf       []byte
@@ -29,10 +27,7 @@ type loop struct {
 	tick      func() error // runs when the timer fires
 }
 
-func newLoop(addr netip.AddrPort) (*loop, error) {
-	if !addr.Addr().Is4() {
-		return nil, fmt.Errorf("address %s: only IPv4 is supported", addr)
-	}
+func newLoop() (*loop, error) {
 	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("create epoll: %w", err)
@@ -44,7 +39,6 @@ func newLoop(addr netip.AddrPort) (*loop, error) {
 	l := &loop{
 		ep: ep, timer: timer, buf: make([]byte, 512<<10), now: time.Now(),
 		events: make([]unix.EpollEvent, 256),
-		addr:   unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()},
 	}
 	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(timer)}
 	if err := unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, timer, &ev); err != nil {

@@ -15,8 +15,9 @@ type Meter func() (time.Duration, error)
 // Flow is the result of one message phase.
 type Flow struct {
 	Pairs   int           `json:"pairs"`
-	Rate    float64       `json:"rate"`   // messages delivered a second
-	CPU     float64       `json:"cpu_us"` // server µs per delivered message
+	Rate    float64       `json:"rate"`      // messages delivered a second
+	CPU     float64       `json:"cpu_us"`    // server µs per delivered message
+	Beside  float64       `json:"beside_us"` // µs of what Config.Beside measures
 	P50     time.Duration `json:"p50"`
 	P99     time.Duration `json:"p99"`
 	Max     time.Duration `json:"max"`
@@ -38,7 +39,16 @@ const warmUp = time.Second
 // those of people are (a Poisson process), from a fixed seed.
 func (f *Fleet) OpenLoop(pairs, rate int, d time.Duration, cpu Meter) (Flow, error) {
 	run := f.newRun(pairs, cpu)
-	random := rand.New(rand.NewPCG(1, uint64(rate)))
+	if err := f.steady(pairs, rate, uint64(rate)); err != nil {
+		return Flow{}, err
+	}
+	return run.finish(d, func() error { return f.loop.at(time.Time{}, nil) })
+}
+
+// steady makes rate messages a second go out from now on, until the loop's
+// timer is taken back.
+func (f *Fleet) steady(pairs, rate int, seed uint64) error {
+	random := rand.New(rand.NewPCG(1, seed))
 	gap := func() time.Duration {
 		return time.Duration(random.ExpFloat64() * float64(time.Second) / float64(rate))
 	}
@@ -52,10 +62,7 @@ func (f *Fleet) OpenLoop(pairs, rate int, d time.Duration, cpu Meter) (Flow, err
 		}
 		return f.loop.at(due, tick)
 	}
-	if err := f.loop.at(due, tick); err != nil {
-		return Flow{}, err
-	}
-	return run.finish(d, func() error { return f.loop.at(time.Time{}, nil) })
+	return f.loop.at(due, tick)
 }
 
 // ClosedLoop keeps depth messages under way in each of the first pairs pairs
@@ -124,11 +131,16 @@ func (f *Fleet) post(p int, due time.Time) {
 }
 
 // clocks are processor times at one moment.
-type clocks struct{ server, machine, own time.Duration }
+type clocks struct{ server, beside, machine, own time.Duration }
 
 func (r *run) clocks() (c clocks, err error) {
 	if c.server, err = r.cpu(); err != nil {
 		return c, err
+	}
+	if beside := r.f.cfg.Beside; beside != nil {
+		if c.beside, err = beside(); err != nil {
+			return c, err
+		}
 	}
 	if c.machine, err = machine(); err != nil {
 		return c, err
@@ -162,25 +174,33 @@ func (r *run) finish(d time.Duration, stop func() error) (Flow, error) {
 	if err := stop(); err != nil {
 		return r.flow, err
 	}
+	broken := r.settle()
+	r.flow.Ledger = f.book
+	r.flow.Rate = float64(counted) / r.flow.Window.Seconds()
+	used, beside := after.server-before.server, after.beside-before.beside
+	r.flow.CPU = float64(used.Microseconds()) / float64(max(counted, 1))
+	r.flow.Beside = float64(beside.Microseconds()) / float64(max(counted, 1))
+	r.flow.Foreign = max(0, (after.machine-before.machine-used-beside-(after.own-before.own)).Seconds()/r.flow.Window.Seconds())
+	slices.Sort(r.latencies)
+	if n := len(r.latencies); n > 0 {
+		r.flow.P50, r.flow.P99, r.flow.Max = r.latencies[n/2], r.latencies[n*99/100], r.latencies[n-1]
+	}
+	return r.flow, broken
+}
+
+// settle waits for the last messages and closes the ledger.
+func (r *run) settle() error {
+	f := r.f
 	settled := func() bool { return f.book.Delivered >= f.book.Sent || len(f.errs) > 0 }
 	if _, err := f.loop.run(settled, drain); err != nil {
-		return r.flow, err
+		return err
 	}
 	f.onDelivered = nil
 	for _, st := range f.streams {
 		f.book.Lost += st.Lost()
 	}
-	r.flow.Ledger = f.book
-	r.flow.Rate = float64(counted) / r.flow.Window.Seconds()
-	used := after.server - before.server
-	r.flow.CPU = float64(used.Microseconds()) / float64(max(counted, 1))
-	r.flow.Foreign = max(0, (after.machine-before.machine-used-(after.own-before.own)).Seconds()/r.flow.Window.Seconds())
-	slices.Sort(r.latencies)
-	if n := len(r.latencies); n > 0 {
-		r.flow.P50, r.flow.P99, r.flow.Max = r.latencies[n/2], r.latencies[n*99/100], r.latencies[n-1]
-	}
 	if len(f.errs) > 0 {
-		return r.flow, fmt.Errorf("%d sessions broke, the first: %w", len(f.errs), f.errs[0])
+		return fmt.Errorf("%d sessions broke, the first: %w", len(f.errs), f.errs[0])
 	}
-	return r.flow, nil
+	return nil
 }

@@ -216,6 +216,8 @@ func (s *session) initial() string {
 func (s *session) iq(el wire.Element) {
 	id, result := string(el.Attr("id")), bytes.Equal(el.Attr("type"), []byte("result"))
 	switch {
+	case id == pingID && result:
+		s.f.back++
 	case bytes.Equal(el.Attr("type"), []byte("get")): // a ping
 		s.queue("<iq xmlns='jabber:client' type='result' id='", id, "' to='", string(el.Attr("from")), "'/>")
 	case s.state == stateBinding && id == "b" && result:

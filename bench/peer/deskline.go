@@ -24,6 +24,7 @@ data_dir: %s
 log: {level: warn}
 http: {listen: "127.0.0.1:%d"}
 admin: {listen: "127.0.0.1:%d"}
+discovery: {rate: 0}
 `
 
 // desklinePlan writes accounts and rosters through the store, as the server
@@ -33,12 +34,17 @@ func desklinePlan(ctx context.Context, dir string, port int, o Options) (plan, e
 	if err := Seed(ctx, configs.Config{DataDir: data}.StorePath(), o); err != nil {
 		return plan{}, err
 	}
+	return servePlan(dir, data, port, o, "")
+}
+
+// servePlan runs the binary with a configuration, of which more is a part.
+func servePlan(dir, data string, port int, o Options, more string) (plan, error) {
 	adminPort, err := freePort()
 	if err != nil {
 		return plan{}, err
 	}
 	config := filepath.Join(dir, "deskline.yaml")
-	text := fmt.Sprintf(desklineConfig, Domain, data, port, adminPort)
+	text := fmt.Sprintf(desklineConfig, Domain, data, port, adminPort) + more
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return plan{}, fmt.Errorf("write configuration: %w", err)
 	}
@@ -56,12 +62,21 @@ func desklinePlan(ctx context.Context, dir string, port int, o Options) (plan, e
 // Seed writes the users and their mutual contacts into an embedded store. All
 // users share one password and salt, so that neither this nor the load
 // generator spends its time deriving keys; the server's work stays the same.
-func Seed(ctx context.Context, path string, o Options) (err error) {
+func Seed(ctx context.Context, path string, o Options) error {
 	store, err := sqlite.Open(ctx, sqlite.Config{Path: path})
 	if err != nil {
 		return fmt.Errorf("seed: %w", err)
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
+	return errors.Join(seed(ctx, store, o), store.Close())
+}
+
+// filled is a store that users are written into.
+type filled interface {
+	auth.Store
+	roster.Store
+}
+
+func seed(ctx context.Context, store filled, o Options) error {
 	keys, err := auth.New(store, auth.Config{}).Derive(Password)
 	if err != nil {
 		return fmt.Errorf("derive keys: %w", err)

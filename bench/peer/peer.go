@@ -1,5 +1,6 @@
-// Package peer starts the servers that the benchmark compares: Deskline, the
-// bare relay, and Prosody and ejabberd where they are installed. Each runs from
+// Package peer starts the servers that the benchmark compares: Deskline alone and
+// as nodes of a cluster with Redis, the bare relay, and Prosody and ejabberd
+// where they are installed. Each runs from
 // a temporary directory with a configuration made for the run: loopback only, a
 // free port, BOSH, stored accounts and rosters, limits off, log level warn.
 package peer
@@ -29,6 +30,8 @@ type Kind string
 const (
 	Relay    Kind = "relay"
 	Deskline Kind = "deskline"
+	Cluster  Kind = "cluster" // Deskline as a node n1, n2 … of Options.Cluster
+	Redis    Kind = "redis"
 	Prosody  Kind = "prosody"
 	Ejabberd Kind = "ejabberd"
 )
@@ -46,6 +49,8 @@ type Options struct {
 	Contacts int    // mutual contacts of each user
 	Deskline string // path of the deskline binary
 	Relay    string // path of the relay binary
+	Cluster  *Group // whose next node a Cluster server is
+	Fsync    string // of Redis: always, as the documentation advises, or everysec
 	Profile  string // not empty: file for a CPU profile of Deskline
 }
 
@@ -82,7 +87,7 @@ func Start(ctx context.Context, kind Kind, o Options) (*Server, error) {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	prepare := map[Kind]func(context.Context, string, int, Options) (plan, error){
-		Relay: relayPlan, Deskline: desklinePlan, Prosody: prosodyPlan, Ejabberd: ejabberdPlan,
+		Relay: relayPlan, Deskline: desklinePlan, Cluster: nodePlan, Redis: redisPlan, Prosody: prosodyPlan, Ejabberd: ejabberdPlan,
 	}[kind]
 	if prepare == nil {
 		return nil, errors.Join(fmt.Errorf("no such server: %s", kind), os.RemoveAll(dir))
@@ -185,6 +190,9 @@ func (s *Server) log() string {
 // Process is the server's process, for its use of processor and memory.
 func (s *Server) Process() load.Process { return load.Process(s.cmd.Process.Pid) }
 
+// Kill ends the server as kill -9 does; Stop is still to be called.
+func (s *Server) Kill() error { return syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) }
+
 // Stop kills the server and removes its files.
 func (s *Server) Stop() error {
 	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
@@ -212,6 +220,9 @@ func relayPlan(_ context.Context, _ string, port int, o Options) (plan, error) {
 // Installed lists the peers that this machine has.
 func Installed() []Kind {
 	var kinds []Kind
+	if _, err := exec.LookPath("redis-server"); err == nil {
+		kinds = append(kinds, Cluster)
+	}
 	if _, err := exec.LookPath("prosody"); err == nil {
 		kinds = append(kinds, Prosody)
 	}
@@ -228,6 +239,8 @@ func Version(ctx context.Context, kind Kind, o Options) string {
 		return "bare net/http relay"
 	case Deskline:
 		return strings.TrimSpace("Deskline " + output(ctx, o.Deskline, "version"))
+	case Cluster:
+		return "clustered, with Redis"
 	case Prosody:
 		for line := range strings.Lines(output(ctx, "prosodyctl", "about")) {
 			if strings.HasPrefix(line, "Prosody") {

@@ -59,6 +59,11 @@ type column struct {
 	Storm  *load.Storm `json:"storm,omitempty"`
 	Resent int         `json:"resent"`
 
+	Across   *load.Flow     `json:"across,omitempty"` // from node to node
+	TakeOver *load.TakeOver `json:"takeover,omitempty"`
+	Told     *load.Gets     `json:"told,omitempty"`      // discovery, the whole answer
+	Same     *load.Gets     `json:"unchanged,omitempty"` // discovery, what the client has is still true
+
 	o     options
 	files peer.Options
 }
@@ -80,12 +85,21 @@ func (c *column) say(format string, args ...any) {
 type target struct {
 	url, admin string
 	process    load.Process
+	beside     load.Meter // of the Redis of a cluster
+	kill       func() error
+	start      func() (*peer.Server, error) // a further node of the cluster
+	odd        string                       // URL of the node of users with odd numbers
 }
 
 // measure runs all phases; each group of them has a server of its own.
 func (c *column) measure(ctx context.Context) error {
 	if err := c.with(ctx, 2*max(c.o.few, 2*pairs), 0, c.messages); err != nil {
 		return err
+	}
+	if c.Kind == peer.Cluster {
+		if err := c.cluster(ctx); err != nil {
+			return err
+		}
 	}
 	if ctx.Err() == nil && c.wants("many") && c.Kind != "url" {
 		if err := c.with(ctx, c.o.many, 0, c.crowd); err != nil {
@@ -105,6 +119,9 @@ func (c *column) with(ctx context.Context, users, contacts int, f func(target) e
 	files := c.files
 	files.Users, files.Contacts = users, contacts
 	c.say("starting with %d users", users)
+	if c.Kind == peer.Cluster {
+		return c.withRedis(ctx, files, f)
+	}
 	s, err := peer.Start(ctx, c.Kind, files)
 	if err != nil {
 		return err
@@ -117,6 +134,7 @@ func (c *column) fleet(t target, mech string, conns int) (*load.Fleet, error) {
 	return load.NewFleet(load.Config{
 		URL: t.url, Domain: c.o.domain, Prefix: c.o.users, Password: c.o.passwd,
 		Mech: mech, Conns: conns, Relay: c.Kind == peer.Relay,
+		Odd: t.odd, Beside: t.beside,
 	})
 }
 
@@ -150,6 +168,11 @@ func (c *column) messages(t target) (err error) {
 		if c.Closed, err = c.flow(t, "closed", func() (load.Flow, error) {
 			return f.ClosedLoop(closedPairs, depth, c.o.duration, t.process.CPU)
 		}); err != nil {
+			return err
+		}
+	}
+	if c.wants("discovery") && c.discovers() {
+		if err := c.discovery(t); err != nil {
 			return err
 		}
 	}
@@ -213,8 +236,8 @@ func (c *column) flow(t target, name string, phase func() (load.Flow, error)) (*
 	stop := c.profile(t, name, int(c.o.duration.Seconds()))
 	fl, err := phase()
 	stop()
-	c.say("%s: %.0f messages/s, %.1f µs each, p50 %s p99 %s, others use %.2f cores, %+v", name, fl.Rate, fl.CPU,
-		fl.P50.Round(10*time.Microsecond), fl.P99.Round(10*time.Microsecond), fl.Foreign, fl.Ledger)
+	c.say("%s: %.0f messages/s, %.1f + %.1f µs each, p50 %s p99 %s, others use %.2f cores, %+v", name, fl.Rate, fl.CPU,
+		fl.Beside, fl.P50.Round(10*time.Microsecond), fl.P99.Round(10*time.Microsecond), fl.Foreign, fl.Ledger)
 	return &fl, err
 }
 
@@ -235,7 +258,7 @@ func (c *column) crowd(t target) error {
 
 func (c *column) storm(t target) error {
 	mech := c.o.mech
-	if c.Kind == peer.Deskline {
+	if c.Kind == peer.Deskline || c.Kind == peer.Cluster {
 		mech = c.o.scram
 	}
 	f, err := c.fleet(t, mech, 2)
@@ -260,7 +283,7 @@ func (c *column) profile(t target, name string, seconds int) func() {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		if err := fetch(t.admin+fmt.Sprintf("/debug/pprof/profile?seconds=%d", max(seconds, 1)),
-			filepath.Join(c.o.profile, name+".pprof")); err != nil {
+			filepath.Join(c.o.profile, string(c.Kind)+"-"+name+".pprof")); err != nil {
 			c.say("profile: %v", err)
 		}
 	})

@@ -1,10 +1,11 @@
 //go:build linux
 
 // Command report measures BOSH servers side by side and prints a table: Deskline
-// beside the bare relay, and Prosody and ejabberd where they are installed.
+// beside the bare relay, nodes of a cluster, and Prosody and ejabberd where they are installed.
 //
 //	report -deskline bin/deskline                       Deskline, relay, installed peers
 //	report -servers relay,deskline -phases flow,closed  a part of it
+//	report -servers deskline,cluster                    alone, and as nodes with Redis
 //	report -url http://127.0.0.1:5280/http-bind -pid 4711 -domain example.com -users u -password x
 //
 // The last form measures a server that runs already and whose users u0, u1, …
@@ -35,7 +36,7 @@ type options struct {
 	deskline, profile          string
 	duration                   time.Duration
 	few, many                  int
-	scram                      string
+	scram, fsync               string
 	url, domain, users, passwd string
 	mech                       string
 	pid                        int
@@ -43,8 +44,8 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.servers, "servers", "", "servers, of relay,deskline,prosody,ejabberd (default: all that are installed)")
-	flag.StringVar(&o.phases, "phases", "setup,idle,flow,closed,scram,many,storm", "what to measure")
+	flag.StringVar(&o.servers, "servers", "", "servers, of relay,deskline,cluster,prosody,ejabberd (default: all that are installed)")
+	flag.StringVar(&o.phases, "phases", "setup,idle,flow,closed,discovery,across,takeover,scram,many,storm", "what to measure")
 	flag.StringVar(&o.out, "o", "", "also write the table to this file")
 	flag.StringVar(&o.json, "json", "", "also write all figures as JSON to this file")
 	flag.StringVar(&o.deskline, "deskline", "bin/deskline", "path of the deskline binary")
@@ -53,6 +54,7 @@ func main() {
 	flag.IntVar(&o.few, "few", 1000, "sessions in the set-up and first idle phase")
 	flag.IntVar(&o.many, "many", 10000, "sessions in the second idle phase")
 	flag.StringVar(&o.scram, "scram", "SCRAM-SHA-256", "mechanism of the second set-up phase")
+	flag.StringVar(&o.fsync, "fsync", "always", "appendfsync of the cluster's Redis")
 	flag.StringVar(&o.url, "url", "", "measure the server at this BOSH URL instead")
 	flag.IntVar(&o.pid, "pid", 0, "its process")
 	flag.StringVar(&o.domain, "domain", peer.Domain, "its domain")
@@ -78,7 +80,7 @@ func run(ctx context.Context, o options) (clean bool, err error) {
 		return false, fmt.Errorf("make directory: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
-	files := peer.Options{Deskline: o.deskline, Relay: filepath.Join(tmp, "relay")}
+	files := peer.Options{Deskline: o.deskline, Relay: filepath.Join(tmp, "relay"), Fsync: o.fsync}
 	kinds, err := o.kinds()
 	if err != nil {
 		return false, err
@@ -123,7 +125,7 @@ func (o options) kinds() ([]peer.Kind, error) {
 	if o.servers == "" {
 		return append([]peer.Kind{peer.Relay, peer.Deskline}, peer.Installed()...), nil
 	}
-	known := []peer.Kind{peer.Relay, peer.Deskline, peer.Prosody, peer.Ejabberd}
+	known := []peer.Kind{peer.Relay, peer.Deskline, peer.Cluster, peer.Prosody, peer.Ejabberd}
 	var kinds []peer.Kind
 	for name := range strings.SplitSeq(o.servers, ",") {
 		k := peer.Kind(strings.TrimSpace(name))

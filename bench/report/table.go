@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/deskline/deskline/bench/load"
+	"github.com/deskline/deskline/bench/peer"
 )
 
 // row is one line of the table: a name and how to get a column's cell.
@@ -38,6 +40,16 @@ func rows(o options) []row {
 		{"login storm: presences missing / repeated", stormCell(func(s *load.Storm) string {
 			return number(float64(s.Missing)) + " / " + number(float64(s.Repeats))
 		})},
+		{"from node to node: p50 / p99 ms at 200/s", flowCell(across, latencyCell)},
+		{"from node to node: CPU µs per message, both nodes", flowCell(across, cpuCell)},
+		{fmt.Sprintf("node of %s sessions killed: s until half, all answer again", number(killed)), func(c *column) string {
+			if c.TakeOver == nil {
+				return "–"
+			}
+			return fmt.Sprintf("%.1f, %.1f", c.TakeOver.Half.Seconds(), c.TakeOver.All.Seconds())
+		}},
+		{"discovery: answers/s, CPU µs each", getsCell(func(c *column) *load.Gets { return c.Told })},
+		{"discovery with If-None-Match: answers/s, CPU µs each", getsCell(func(c *column) *load.Gets { return c.Same })},
 		{"messages sent", func(c *column) string { return number(float64(c.ledger().Sent)) }},
 		{"messages lost / doubled / out of order", func(c *column) string {
 			l := c.ledger()
@@ -72,6 +84,11 @@ func render(columns []*column, o options, now time.Time, took time.Duration) str
 	fmt.Fprintf(&b, "\n%d pairs in the open loops, %d pairs × %d messages under way in the closed loop; %d users × %d contacts in the storm, "+
 		"signing in with %s, at Deskline with %s. The peers store plain passwords, Deskline only keys.\n",
 		pairs, closedPairs, depth, stormUsers, contacts, o.mech, o.scram)
+	if slices.ContainsFunc(columns, func(c *column) bool { return c.Kind == peer.Cluster }) {
+		fmt.Fprintf(&b, "\nNodes of the cluster share one Redis (`appendonly yes`, `appendfsync %s`), whose processor time is what comes after +. "+
+			"From node to node the senders of all pairs are at one and the receivers at the other. The killed node's sessions write %d messages/s "+
+			"to each other meanwhile.\n", o.fsync, killedRate)
+	}
 	if f := foreign(columns); f > 0.1 {
 		fmt.Fprintf(&b, "\n**Disturbed**: other programs used up to %.1f cores during the message phases, "+
 			"so latencies and rates are worse than they would be alone.\n\n", f)
@@ -93,7 +110,7 @@ func render(columns []*column, o options, now time.Time, took time.Duration) str
 func foreign(columns []*column) float64 {
 	most := 0.0
 	for _, c := range columns {
-		for _, f := range []*load.Flow{c.Slow, c.Fast, c.Closed} {
+		for _, f := range c.flows() {
 			if f != nil {
 				most = max(most, f.Foreign)
 			}
@@ -105,13 +122,18 @@ func foreign(columns []*column) float64 {
 // ledger sums the message phases.
 func (c *column) ledger() load.Ledger {
 	var l load.Ledger
-	for _, f := range []*load.Flow{c.Slow, c.Fast, c.Closed} {
+	for _, f := range c.flows() {
 		if f != nil {
 			l = l.Add(f.Ledger)
 		}
 	}
+	if c.TakeOver != nil {
+		l = l.Add(c.TakeOver.Ledger)
+	}
 	return l
 }
+
+func (c *column) flows() []*load.Flow { return []*load.Flow{c.Slow, c.Fast, c.Closed, c.Across} }
 
 func cleanAll(columns []*column) bool {
 	for _, c := range columns {
@@ -125,6 +147,7 @@ func cleanAll(columns []*column) bool {
 func slow(c *column) *load.Flow   { return c.Slow }
 func fast(c *column) *load.Flow   { return c.Fast }
 func closed(c *column) *load.Flow { return c.Closed }
+func across(c *column) *load.Flow { return c.Across }
 
 func flowCell(get func(*column) *load.Flow, f func(*load.Flow) string) func(*column) string {
 	return func(c *column) string {
@@ -135,11 +158,29 @@ func flowCell(get func(*column) *load.Flow, f func(*load.Flow) string) func(*col
 	}
 }
 
+// cpuCell is what the server takes, and what Redis takes beside it.
 func cpuCell(f *load.Flow) string {
-	if f.CPU < 20 {
-		return fmt.Sprintf("%.1f", f.CPU)
+	if f.Beside > 0 {
+		return micros(f.CPU) + " + " + micros(f.Beside)
 	}
-	return number(f.CPU)
+	return micros(f.CPU)
+}
+
+func micros(v float64) string {
+	if v < 20 {
+		return fmt.Sprintf("%.1f", v)
+	}
+	return number(v)
+}
+
+func getsCell(get func(*column) *load.Gets) func(*column) string {
+	return func(c *column) string {
+		g := get(c)
+		if g == nil {
+			return "–"
+		}
+		return number(g.Rate) + ", " + micros(g.CPU)
+	}
 }
 
 func latencyCell(f *load.Flow) string {

@@ -87,6 +87,17 @@ func ParseResponse(b []byte) (r Response, n int, err error) {
 	return r, start + length, nil
 }
 
+// Header returns a field's value in a response; its name is in lower case.
+func Header(response []byte, name string) []byte {
+	head, _, _ := bytes.Cut(response, headEnd)
+	for line, rest := cutLine(head); line != nil; line, rest = cutLine(rest) {
+		if field, value, ok := bytes.Cut(line, []byte(":")); ok && bytes.EqualFold(field, []byte(name)) {
+			return bytes.TrimSpace(value)
+		}
+	}
+	return nil
+}
+
 func cutLine(b []byte) (line, rest []byte) {
 	if i := bytes.Index(b, crlf); i >= 0 {
 		return b[:i], b[i+2:]
