@@ -100,6 +100,9 @@ func (t *takeover) Commit(sid router.SID, state []byte, upto uint64, done func(e
 	t.shared.Commit(sid, state, upto, done)
 }
 
+// Gather implements bosh.Ledger.
+func (t *takeover) Gather(sid router.SID) (end func()) { return t.shared.Gather(sid) }
+
 // Fenced implements bosh.Ledger.
 func (t *takeover) Fenced(err error) bool { return errors.Is(err, live.ErrFenced) }
 

@@ -326,6 +326,9 @@ func (c *conn) step(now time.Time) {
 // goroutine works for a session at a time; requests that come meanwhile are
 // left to it. It lets go of the lock while the session works.
 func (c *conn) work() {
+	if ledger := c.h.cfg.Load().Ledger; ledger != nil {
+		defer ledger.Gather(c.sess.SID())()
+	}
 	c.mu.Lock()
 	defer c.unlock()
 	for !c.ended {

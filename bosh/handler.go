@@ -37,6 +37,9 @@ type Ledger interface {
 	// frame that is in it. done is called once, soon, and must not be waited for
 	// while a lock is held that it takes.
 	Commit(sid router.SID, state []byte, upto uint64, done func(error))
+	// Gather has what a session's request causes to be committed wait for end,
+	// which carries it out together. The caller holds no lock and may wait.
+	Gather(sid router.SID) (end func())
 	// Fenced reports whether an error of Commit says that the session is
 	// another node's by now.
 	Fenced(err error) bool

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -34,6 +35,9 @@ func (b *boxes) get(sid router.SID) (*box, bool) {
 type box struct {
 	to   session.Receiver
 	bare jid.JID // whose session it is
+
+	own  atomic.Pointer[gathering] // of the session's request under way
+	lent atomic.Pointer[gathering] // of the request whose frame is delivered
 
 	mu    sync.Mutex // guards all below
 	last  uint64     // number of the last frame delivered
@@ -131,6 +135,7 @@ func (l *Shared) post(ctx context.Context, letters []router.Letter) (took int, e
 		return 0, fmt.Errorf("post: %w", asAway(cause))
 	}
 	answers, acts := make(chan answer, len(letters)), make([]act, len(letters))
+	with := l.gathers(sender)
 	for i := range letters {
 		acts[i] = act{
 			script: postScript, keys: l.sessionKeys(letters[i].To),
@@ -139,12 +144,8 @@ func (l *Shared) post(ctx context.Context, letters []router.Letter) (took int, e
 			},
 			done: func(c *goredis.Cmd) { answers <- answer{i, c} },
 		}
-		if err := l.pipe.start(acts[i]); err != nil {
-			c := goredis.NewCmd(ctx)
-			c.SetErr(err)
-			answers <- answer{i, c}
-		}
 	}
+	l.pipe.carry(append(with.take(false), acts...))
 	var errs []error
 	for range letters {
 		var a answer
@@ -156,7 +157,7 @@ func (l *Shared) post(ctx context.Context, letters []router.Letter) (took int, e
 		if request != 0 && passing(a.cmd.Err()) {
 			a.cmd = l.again(ctx, &acts[a.of]) // Redis knows the letter if it has it
 		}
-		ok, err := l.posted(ctx, &letters[a.of], a.cmd)
+		ok, err := l.posted(ctx, &letters[a.of], a.cmd, with)
 		if ok {
 			took++
 		}
@@ -209,7 +210,7 @@ type answer struct {
 	cmd *goredis.Cmd
 }
 
-func (l *Shared) posted(ctx context.Context, letter0 *router.Letter, cmd *goredis.Cmd) (took bool, err error) {
+func (l *Shared) posted(ctx context.Context, letter0 *router.Letter, cmd *goredis.Cmd, with *gathering) (took bool, err error) {
 	result, err := cmd.Int64Slice()
 	if err != nil {
 		return false, err
@@ -224,7 +225,7 @@ func (l *Shared) posted(ctx context.Context, letter0 *router.Letter, cmd *goredi
 	switch outcome {
 	case postAccepted:
 		if here {
-			l.arrive(ctx, letter0.To, uint64(result[1]), letter{letter0.Stanza, letter0.Frame}) //nolint:gosec // it counts up
+			l.arrive(ctx, letter0.To, uint64(result[1]), letter{letter0.Stanza, letter0.Frame}, with) //nolint:gosec // it counts up
 		}
 		return true, nil
 	case postKnown:
@@ -239,10 +240,14 @@ func (l *Shared) posted(ctx context.Context, letter0 *router.Letter, cmd *goredi
 
 // arrive gives a frame to its session. A gap is another post's, on its way; one
 // that stays is closed by reading the mailbox.
-func (l *Shared) arrive(ctx context.Context, sid router.SID, number uint64, x letter) {
+func (l *Shared) arrive(ctx context.Context, sid router.SID, number uint64, x letter, with *gathering) {
 	b, ok := l.boxes.get(sid)
 	if !ok {
 		return // it is being taken over: the mailbox has it
+	}
+	if with != nil {
+		b.lent.Store(with)
+		defer b.lent.Store(nil)
 	}
 	if b.put(number, x) {
 		time.AfterFunc(gapPatience, func() {
@@ -370,5 +375,5 @@ func (l *Shared) ring(ctx context.Context, payload string) {
 		l.cfg.Log.ErrorContext(ctx, "strange bell")
 		return
 	}
-	l.arrive(ctx, router.SID(sid), number, letter{frame: []byte(frame)})
+	l.arrive(ctx, router.SID(sid), number, letter{frame: []byte(frame)}, nil)
 }

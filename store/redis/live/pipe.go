@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	goredis "github.com/redis/go-redis/v9"
 )
@@ -16,15 +17,22 @@ type act struct {
 	script *goredis.Script
 	keys   []string
 	args   []any
-	done   func(*goredis.Cmd) // called once, from the pipe
+	done   func(*goredis.Cmd) // called once, by whoever makes the round trip
+}
+
+// fail answers an act that is not carried out.
+func (a *act) fail(err error) {
+	c := goredis.NewCmd(context.Background())
+	c.SetErr(err)
+	a.done(c)
 }
 
 // pipe gathers the scripts that many callers run at the same time: what comes
-// while a round trip is under way goes together with the next. Scripts of the
-// same first key run in the order they were started.
+// while a round trip is under way goes together with the next.
 type pipe struct {
 	client goredis.UniversalClient
 	turns  [pipeTurns]chan act
+	flying atomic.Int32 // round trips under way
 	idle   sync.WaitGroup
 	quit   chan struct{}
 	once   sync.Once
@@ -34,6 +42,7 @@ const (
 	pipeQueue = 8192
 	pipeBatch = 256
 	pipeTurns = 2 // round trips under way
+	pipeAlone = 1 // of them when a caller does not make one more itself
 )
 
 func newPipe(client goredis.UniversalClient) *pipe {
@@ -63,6 +72,30 @@ func (p *pipe) start(a act) error {
 		return nil
 	default:
 		return ErrBusy
+	}
+}
+
+// carry runs scripts for a caller that may wait. While little is under way it
+// makes the round trip itself, which spares it two changes of goroutines; then
+// all is done when carry returns.
+func (p *pipe) carry(acts []act) {
+	if len(acts) == 0 {
+		return
+	}
+	select {
+	case <-p.quit:
+	default:
+		if p.flying.Add(1) <= pipeAlone {
+			p.send(acts)
+			p.flying.Add(-1)
+			return
+		}
+		p.flying.Add(-1)
+	}
+	for _, a := range acts {
+		if err := p.start(a); err != nil {
+			a.fail(err)
+		}
 	}
 }
 
@@ -101,7 +134,9 @@ func (p *pipe) run(acts chan act) {
 				break more
 			}
 		}
+		p.flying.Add(1)
 		p.send(batch)
+		p.flying.Add(-1)
 		clear(batch)
 	}
 }
@@ -111,9 +146,7 @@ func refuse(acts chan act) {
 	for {
 		select {
 		case a := <-acts:
-			c := goredis.NewCmd(context.Background())
-			c.SetErr(goredis.ErrClosed)
-			a.done(c)
+			a.fail(goredis.ErrClosed)
 		default:
 			return
 		}

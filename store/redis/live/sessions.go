@@ -58,6 +58,9 @@ func (l *Shared) Commit(sid router.SID, state []byte, upto uint64, done func(err
 			done(err)
 		},
 	}
+	if l.later(sid, a) {
+		return
+	}
 	if err := l.pipe.start(a); err != nil {
 		done(err)
 	}
