@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 
 	goredis "github.com/redis/go-redis/v9"
 )
@@ -28,73 +27,104 @@ func (a *act) fail(err error) {
 }
 
 // pipe gathers the scripts that many callers run at the same time: what comes
-// while a round trip is under way goes together with the next.
+// while a round trip is under way goes together with the next. So the busier it
+// is, the less a script costs.
 type pipe struct {
 	client goredis.UniversalClient
-	turns  [pipeTurns]chan act
-	flying atomic.Int32 // round trips under way
+	turn   chan struct{} // wakes a worker to make the next round trip
+	quit   chan struct{} // closed by close
 	idle   sync.WaitGroup
-	quit   chan struct{}
-	once   sync.Once
+
+	mu     sync.Mutex // guards all below
+	queue  []act
+	flying bool       // a round trip is under way, or a worker is about to make it
+	landed *sync.Cond // on mu: flying has become false
+	closed bool
 }
 
 const (
-	pipeQueue = 8192
-	pipeBatch = 256
-	pipeTurns = 2 // round trips under way
-	pipeAlone = 1 // of them when a caller does not make one more itself
+	pipeQueue   = 16384
+	pipeBatch   = 512
+	pipeWorkers = 2 // one is told the answers while the other makes the next round trip
 )
 
 func newPipe(client goredis.UniversalClient) *pipe {
-	p := &pipe{client: client, quit: make(chan struct{})}
-	for i := range p.turns {
-		p.turns[i] = make(chan act, pipeQueue)
-		p.idle.Add(1)
-		go p.run(p.turns[i])
+	p := &pipe{client: client, turn: make(chan struct{}, 1), quit: make(chan struct{})}
+	p.landed = sync.NewCond(&p.mu)
+	for range pipeWorkers {
+		p.idle.Go(p.run)
 	}
 	return p
 }
 
+// close lets the round trip under way end and refuses all others.
 func (p *pipe) close() {
-	p.once.Do(func() { close(p.quit) })
+	p.mu.Lock()
+	first := !p.closed
+	p.closed = true
+	refused := p.queue
+	p.queue = nil
+	for p.flying {
+		p.landed.Wait()
+	}
+	p.mu.Unlock()
+	if first {
+		close(p.quit)
+	}
+	for i := range refused {
+		refused[i].fail(goredis.ErrClosed)
+	}
 	p.idle.Wait()
 }
 
 // start runs a script; done gets its answer.
 func (p *pipe) start(a act) error {
-	select {
-	case <-p.quit:
-		return goredis.ErrClosed
-	default:
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.enqueue(a); err != nil {
+		return err
 	}
-	select {
-	case p.turns[hashOf(a.keys[0])%pipeTurns] <- a:
-		return nil
-	default:
-		return ErrBusy
+	if !p.flying {
+		p.flying = true
+		p.turn <- struct{}{} // there is room: nobody has the turn
 	}
+	return nil
 }
 
-// carry runs scripts for a caller that may wait. While little is under way it
-// makes the round trip itself, which spares it two changes of goroutines; then
-// all is done when carry returns.
+// enqueue is called with the lock held.
+func (p *pipe) enqueue(acts ...act) error {
+	switch {
+	case p.closed:
+		return goredis.ErrClosed
+	case len(p.queue)+len(acts) > pipeQueue:
+		return ErrBusy
+	}
+	p.queue = append(p.queue, acts...)
+	return nil
+}
+
+// carry runs scripts for a caller that may wait. If no round trip is under way
+// it makes one itself, which spares it two changes of goroutines; then all is
+// done when carry returns.
 func (p *pipe) carry(acts []act) {
 	if len(acts) == 0 {
 		return
 	}
-	select {
-	case <-p.quit:
-	default:
-		if p.flying.Add(1) <= pipeAlone {
-			p.send(acts)
-			p.flying.Add(-1)
-			return
-		}
-		p.flying.Add(-1)
+	p.mu.Lock()
+	alone := !p.flying && !p.closed
+	var err error
+	if alone {
+		p.flying = true
+	} else {
+		err = p.enqueue(acts...)
 	}
-	for _, a := range acts {
-		if err := p.start(a); err != nil {
-			a.fail(err)
+	p.mu.Unlock()
+	if alone {
+		p.send(acts)
+	}
+	if err != nil {
+		for i := range acts {
+			acts[i].fail(err)
 		}
 	}
 }
@@ -102,9 +132,7 @@ func (p *pipe) carry(acts []act) {
 // do runs a script and waits for its answer.
 func (p *pipe) do(ctx context.Context, script *goredis.Script, keys []string, args ...any) (*goredis.Cmd, error) {
 	got := make(chan *goredis.Cmd, 1)
-	if err := p.start(act{script, keys, args, func(c *goredis.Cmd) { got <- c }}); err != nil {
-		return nil, err
-	}
+	p.carry([]act{{script, keys, args, func(c *goredis.Cmd) { got <- c }}})
 	select {
 	case c := <-got:
 		return c, nil
@@ -113,55 +141,53 @@ func (p *pipe) do(ctx context.Context, script *goredis.Script, keys []string, ar
 	}
 }
 
-func (p *pipe) run(acts chan act) {
-	defer p.idle.Done()
-	batch := make([]act, 0, pipeBatch)
+// run is a worker.
+func (p *pipe) run() {
 	for {
-		batch = batch[:0]
 		select {
-		case a := <-acts:
-			batch = append(batch, a)
+		case <-p.turn:
 		case <-p.quit:
-			refuse(acts)
 			return
 		}
-	more:
-		for len(batch) < pipeBatch {
-			select {
-			case a := <-acts:
-				batch = append(batch, a)
-			default:
-				break more
-			}
+		p.mu.Lock()
+		batch := p.queue
+		p.queue = nil
+		if len(batch) > pipeBatch {
+			batch, p.queue = batch[:pipeBatch:pipeBatch], batch[pipeBatch:]
 		}
-		p.flying.Add(1)
+		p.mu.Unlock()
 		p.send(batch)
-		p.flying.Add(-1)
-		clear(batch)
 	}
 }
 
-// refuse answers what nobody will send any more.
-func refuse(acts chan act) {
-	for {
-		select {
-		case a := <-acts:
-			a.fail(goredis.ErrClosed)
-		default:
-			return
-		}
+// land gives the turn away.
+func (p *pipe) land() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.queue) > 0 {
+		p.turn <- struct{}{} // there is room: this one had the turn
+		return
 	}
+	p.flying = false
+	p.landed.Broadcast()
 }
 
+// send makes a round trip and then tells the answers; it is called by whoever
+// has the turn.
 func (p *pipe) send(batch []act) {
 	ctx := context.Background() // bounded by the client's timeouts
 	cmds := make([]*goredis.Cmd, len(batch))
-	line := p.client.Pipeline()
-	for i, a := range batch {
-		cmds[i] = a.script.EvalSha(ctx, line, a.keys, a.args...)
+	if len(batch) > 0 {
+		line := p.client.Pipeline()
+		for i := range batch {
+			a := &batch[i]
+			cmds[i] = a.script.EvalSha(ctx, line, a.keys, a.args...)
+		}
+		_, _ = line.Exec(ctx) // each command has its own error
 	}
-	_, _ = line.Exec(ctx) // each command has its own error
-	for i, a := range batch {
+	p.land()
+	for i := range batch {
+		a := &batch[i]
 		if goredis.HasErrorPrefix(cmds[i].Err(), "NOSCRIPT") {
 			// Redis was restarted or failed over; the script ran not at all.
 			cmds[i] = a.script.Eval(ctx, p.client, a.keys, a.args...)
