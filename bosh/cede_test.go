@@ -33,6 +33,7 @@ func (s *shelf) Commit(sid router.SID, state []byte, _ uint64, done func(error))
 	go done(nil)
 }
 
+func (s *shelf) Gather(router.SID) func()    { return func() {} }
 func (s *shelf) Fenced(error) bool           { return false }
 func (s *shelf) Sure() bool                  { return true }
 func (s *shelf) Ready(context.Context) error { return nil }
