@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -138,7 +139,7 @@ func (b *book) arrive(i int, rid uint64, msg []byte) {
 func (b *book) away(i int, from string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.closed {
+	if !b.closed && strings.HasSuffix(from, "/"+b.resource()) {
 		b.row.Unavailable++
 		b.tell("client %d saw %s leave", i, from)
 	}

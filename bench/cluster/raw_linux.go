@@ -45,14 +45,18 @@ const (
 	rawTimeout  = 4 * time.Second // of a request
 	rawPatience = 30 * time.Second
 	againIn     = 50 * time.Millisecond
-	resource    = "desk"
 	window      = 2
 )
 
 func userOf(i int) string { return peer.Prefix + strconv.Itoa(i) }
 
-// fullOf is the address of client i.
-func fullOf(i int) string { return userOf(i) + "@" + peer.Domain + "/" + resource }
+// full is the address of client i. A resource is a scenario's own, since the
+// sessions of another one that was not clean may still be ending.
+func (b *book) full(i int) string {
+	return userOf(i) + "@" + peer.Domain + "/" + b.resource()
+}
+
+func (b *book) resource() string { return "desk" + strconv.Itoa(b.first) }
 
 func newRaw(i int, doors []string, b *book) *raw {
 	c := &raw{index: i, book: b, doors: doors, rid: 1000, read: 1000, answers: make(map[uint64][]byte)}
@@ -181,7 +185,7 @@ func (c *raw) open(ctx context.Context) error {
 		{"", "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>" + token + "</auth>", "<success"},
 		{"xmpp:restart='true' to='" + peer.Domain + "'", "", "xmpp-bind"},
 		{"", "<iq xmlns='jabber:client' type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>" +
-			resource + "</resource></bind></iq>", fullOf(c.index)},
+			c.book.resource() + "</resource></bind></iq>", c.book.full(c.index)},
 		{"", "<iq xmlns='jabber:client' type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq>", "roster"},
 	} {
 		a, err := c.request(ctx, step.attrs, step.elements)
@@ -195,7 +199,7 @@ func (c *raw) open(ctx context.Context) error {
 			c.sid = string(wire.Attr(wire.StartTag(a), "sid"))
 		}
 	}
-	if _, err := c.request(ctx, "", "<presence xmlns='jabber:client'/><presence xmlns='jabber:client' to='"+fullOf(c.index^1)+"'/>"); err != nil {
+	if _, err := c.request(ctx, "", "<presence xmlns='jabber:client'/><presence xmlns='jabber:client' to='"+c.book.full(c.index^1)+"'/>"); err != nil {
 		return err
 	}
 	c.wait.Go(func() { // a request for what comes
@@ -210,7 +214,7 @@ func (c *raw) open(ctx context.Context) error {
 
 // say sends a message and returns once it was accepted.
 func (c *raw) say(ctx context.Context, mark string) error {
-	_, err := c.request(ctx, "", "<message xmlns='jabber:client' type='chat' id='"+mark+"' to='"+fullOf(c.index^1)+"'><body>"+
+	_, err := c.request(ctx, "", "<message xmlns='jabber:client' type='chat' id='"+mark+"' to='"+c.book.full(c.index^1)+"'><body>"+
 		mark+"</body></message>")
 	return err
 }

@@ -144,7 +144,7 @@ func (t *troupe) add(i int, doors []string) *strophe {
 
 func (c *strophe) open(ctx context.Context) error {
 	err := c.troupe.tell(order{
-		Order: "open", ID: c.index, JID: fullOf(c.index), Mate: fullOf(c.index ^ 1),
+		Order: "open", ID: c.index, JID: c.troupe.book.full(c.index), Mate: c.troupe.book.full(c.index ^ 1),
 		Password: peer.Password, Doors: c.doors, Wait: stropheWait,
 	})
 	if err != nil {
