@@ -1,6 +1,6 @@
 # make help lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: run build test check fmt bench bench-go fuzz soak tools clean help
+.PHONY: run build test check fmt bench bench-go fuzz soak soak-cluster tools clean help
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -X github.com/deskline/deskline/app.version=$(VERSION)
@@ -35,6 +35,10 @@ soak: build ## thousands of sessions with cuts, reloads and repeats: make soak A
 	go build -o bin/soak ./bench/soak
 	bin/soak -deskline bin/deskline $(ARGS)
 
+soak-cluster: build ## nodes, networks and Redis fail while clients talk: make soak-cluster ARGS="-duration 30m"
+	go build -o bin/soak-cluster ./bench/cluster
+	bin/soak-cluster -deskline bin/deskline $(ARGS)
+
 tools: $(TOOLS) ## build the linters
 
 # The tools have a module of their own, so that what they need is not ours.
@@ -48,4 +52,4 @@ clean: ## remove what was built (the data of the demo node stay in ./data)
 	rm -rf bin
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -46,6 +46,15 @@ go_tests() {
 	go test $race -timeout 8m ./...
 }
 
+# cluster_ledger is one round of the cluster's soak. Pauses may be longer than is
+# promised, for the machine may be loaded.
+cluster_ledger() {
+	local race=-race
+	command -v gcc >/dev/null || race=
+	go build $race -o bin/soak-cluster ./bench/cluster || return 1
+	timeout 300 bin/soak-cluster -slack 3
+}
+
 # node_tests FOLDER runs the tests of a package of Node.js.
 node_tests() {
 	cd "$1" || return 1
@@ -74,6 +83,11 @@ part "go test" go_tests
 part "fuzz targets, ${FUZZTIME:-3} s each" scripts/fuzz.sh "${FUZZTIME:-3}"
 node_part "resolver" web/resolver
 node_part "real clients" test/clients
+if [ -d test/clients/node_modules/strophe.js ]; then
+	part "cluster's ledger" cluster_ledger
+else
+	skip "cluster's ledger" "the clients are missing: npm ci in test/clients"
+fi
 
 echo
 echo "== results"

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"os/exec"
 	"syscall"
 	"time"
 )
@@ -17,13 +20,14 @@ const (
 var scenarios = []scenario{
 	{name: "node killed", times: 3, limit: killPause, act: killed},
 	{name: "node restarted", times: 3, limit: plannedPause, act: restarted},
+	{name: "users moved", times: 2, limit: plannedPause, act: moved},
 	{name: "node halted", times: 1, act: halted},
 	{name: "node cut off from Redis", times: 1, act: apart(func(s *stage) [][2]*host { return ways(s.node().host, s.hosts.redis) })},
 	{name: "answers of Redis cut off", times: 1, act: apart(func(s *stage) [][2]*host { return [][2]*host{{s.hosts.redis, s.node().host}} })},
-	{name: "node cut off from nodes", times: 1, act: apart(func(s *stage) [][2]*host { return ways(s.node().host, s.others(s.node())...) })},
+	{name: "node cut off from nodes", open: "a request that hangs on its way for 5 s is taken for lost, and those after it overtake it", times: 1, act: apart(func(s *stage) [][2]*host { return ways(s.node().host, s.others(s.node())...) })},
 	{name: "node cut off from clients", times: 1, act: apart(func(s *stage) [][2]*host { return ways(s.node().host, clientHost, s.hosts.proxy) })},
 	{name: "Redis killed", times: 1, act: func(ctx context.Context, s *stage) error { return s.redis.restart(ctx, 1500*time.Millisecond) }},
-	{name: "Redis failed over", sentinels: true, times: 1, act: func(ctx context.Context, s *stage) error { return s.redis.failover(ctx) }},
+	{name: "Redis failed over", open: "a client may have a message before a replica has it, and get it again after the failover", sentinels: true, times: 1, act: func(ctx context.Context, s *stage) error { return s.redis.failover(ctx) }},
 }
 
 func killed(ctx context.Context, s *stage) error {
@@ -37,6 +41,50 @@ func killed(ctx context.Context, s *stage) error {
 func restarted(ctx context.Context, s *stage) error {
 	n := s.node()
 	return errors.Join(n.end(syscall.SIGTERM), s.crowd.flows(ctx), n.start(ctx), s.ready(ctx, n))
+}
+
+// moved has an administrator move the users of a node to its peer and back, and
+// drain it for a restart.
+func moved(ctx context.Context, s *stage) error {
+	n, other := s.nodes[s.turn%2], s.nodes[1-s.turn%2] // a pair
+	for _, step := range []string{"failover", "fallback", "drain"} {
+		if err := s.order(ctx, step, n, other); err != nil {
+			return err
+		}
+		if err := s.crowd.flows(ctx); err != nil {
+			return err
+		}
+	}
+	return errors.Join(n.end(syscall.SIGTERM), n.start(ctx), s.seen(ctx, n, other), s.order(ctx, "fallback", n, other))
+}
+
+// seen waits until a node counts as alive at another one.
+func (s *stage) seen(ctx context.Context, n, at *process) error {
+	for limit := time.Now().Add(startTime); time.Now().Before(limit) && ctx.Err() == nil; pause(ctx, 50*time.Millisecond) {
+		var status struct {
+			Nodes []struct{ Node, Member string }
+		}
+		out, err := exec.CommandContext(ctx, s.cfg.Deskline, "cluster", "status", "--json", "--admin", net.JoinHostPort(at.host.addr, adminPort)).Output()
+		if err != nil || json.Unmarshal(out, &status) != nil {
+			continue
+		}
+		for _, m := range status.Nodes {
+			if m.Node == n.name && m.Member == "alive" {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("%s does not see %s", at.name, n.name)
+}
+
+// order gives a command about a node to another one.
+func (s *stage) order(ctx context.Context, command string, about, to *process) error {
+	cmd := exec.CommandContext(ctx, s.cfg.Deskline, "cluster", command, about.name,
+		"--admin", net.JoinHostPort(to.host.addr, adminPort), "--wait", startTime.String())
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", command, err, out)
+	}
+	return nil
 }
 
 // away is how long a node is halted or cut off: its lease lapses, and others

@@ -74,6 +74,7 @@ cluster:
   listen: "%s:7946"
   public_url: "http://%[5]s:5280"
   seeds: [%s]
+  relogin_upper: 1s
   pairs: [%s]
 `
 
