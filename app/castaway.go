@@ -34,12 +34,20 @@ func (t *takeover) beacon(ctx context.Context) error {
 		case t.shared.Sure():
 			t.refuge.Store(nil)
 		case t.shared.Adrift() && t.refuge.Load() == nil:
-			if url := t.seekRefuge(ctx); url != "" {
+			// Others may have it again a moment before this node.
+			if url := t.seekRefuge(ctx); url != "" && !t.prove(ctx) {
 				t.refuge.Store(&url)
 				t.abandon(ctx)
 			}
 		}
 	}
+}
+
+// prove reports whether this node has Redis (again).
+func (t *takeover) prove(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
+	return t.shared.Prove(ctx)
 }
 
 // seekRefuge returns the address of a node that has Redis, "" if none does.

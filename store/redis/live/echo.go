@@ -32,3 +32,18 @@ func (l *Shared) receive(ctx context.Context, sub *goredis.PubSub) (any, error) 
 	}
 	return msg, err
 }
+
+// Prove reports whether the node has its lease. One that had lapsed is taken
+// anew, which shows that Redis can be reached.
+func (l *Shared) Prove(ctx context.Context) bool {
+	if l.Sure() {
+		return true
+	}
+	select {
+	case l.lease <- struct{}{}:
+	case <-ctx.Done():
+		return false
+	}
+	defer func() { <-l.lease }()
+	return l.renew(ctx) == nil
+}
