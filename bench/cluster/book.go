@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/deskline/deskline/bench/load"
+	"github.com/deskline/deskline/bench/peer"
 )
 
 // book keeps the ledger of one scenario. Stream i goes from client i to its
@@ -190,7 +192,7 @@ func (b *book) places() []int {
 	return all
 }
 
-// passed returns the streams of which no message from a place on has arrived.
+// behind returns the streams of which no message from a place on has arrived.
 // Those whose session has ended are not waited for.
 func (b *book) behind(places []int) (all []int) {
 	b.mu.Lock()
@@ -237,3 +239,13 @@ func (b *book) close(err error) {
 		}
 	}
 }
+
+func userOf(i int) string { return peer.Prefix + strconv.Itoa(i) }
+
+// full is the address of client i. A resource is a scenario's own, since the
+// sessions of another one that was not clean may still be ending.
+func (b *book) full(i int) string {
+	return userOf(i) + "@" + peer.Domain + "/" + b.resource()
+}
+
+func (b *book) resource() string { return "desk" + strconv.Itoa(b.first) }

@@ -48,16 +48,6 @@ const (
 	window      = 2
 )
 
-func userOf(i int) string { return peer.Prefix + strconv.Itoa(i) }
-
-// full is the address of client i. A resource is a scenario's own, since the
-// sessions of another one that was not clean may still be ending.
-func (b *book) full(i int) string {
-	return userOf(i) + "@" + peer.Domain + "/" + b.resource()
-}
-
-func (b *book) resource() string { return "desk" + strconv.Itoa(b.first) }
-
 func newRaw(i int, doors []string, b *book) *raw {
 	c := &raw{index: i, book: b, doors: doors, rid: 1000, read: 1000, answers: make(map[uint64][]byte)}
 	c.http = http.Client{Timeout: rawTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: window}}
