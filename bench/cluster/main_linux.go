@@ -27,7 +27,7 @@ type config struct {
 	Duration        time.Duration
 	Slack           float64
 	Seed            uint64
-	Open, Keep      bool
+	Keep            bool
 }
 
 // pace is the time between two messages of a session.
@@ -45,7 +45,6 @@ func main() {
 	flag.DurationVar(&cfg.Duration, "duration", 0, "how long it takes at least; 0 plays each scenario once")
 	flag.Float64Var(&cfg.Slack, "slack", 1, "pauses may be so many times as long as promised")
 	flag.Uint64Var(&cfg.Seed, "seed", rand.Uint64(), "what decides the moments and the nodes that fail")
-	flag.BoolVar(&cfg.Open, "open", false, "play also what is known to fail")
 	flag.BoolVar(&cfg.Keep, "keep", false, "keep the logs")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)

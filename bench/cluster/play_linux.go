@@ -14,7 +14,6 @@ import (
 // returns when everything is as before.
 type scenario struct {
 	name      string
-	open      string // why it is known to fail; it is played with -open alone
 	sentinels bool   // Redis is one found by Sentinels
 	times     int    // events at least
 	limit     time.Duration
@@ -42,11 +41,7 @@ func (s *stage) moment(ctx context.Context) {
 func play(ctx context.Context, cfg config, dir string) (rows []row, err error) {
 	var chosen []scenario
 	for _, sc := range scenarios {
-		switch {
-		case !cfg.Only.MatchString(sc.name):
-		case sc.open != "" && !cfg.Open:
-			fmt.Fprintf(os.Stderr, "not played without -open: %s: %s\n", sc.name, sc.open)
-		default:
+		if cfg.Only.MatchString(sc.name) {
 			chosen = append(chosen, sc)
 		}
 	}

@@ -152,6 +152,11 @@ func (s *store) failover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// One that is back before the other replica follows the new master may take
+	// writes together with that; no Redis can help it.
+	if err := s.await(ctx, redisPort+next, "wait for the other replica", "state=online", "INFO", "replication"); err != nil {
+		return err
+	}
 	if err := s.servers[at].start(ctx); err != nil {
 		return err
 	}

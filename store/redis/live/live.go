@@ -84,6 +84,7 @@ var (
 	bindScript   = script("bind")
 	rebindScript = script("rebind")
 	grantScript  = script("grant")
+	readScript   = script("read")
 )
 
 func script(name string) *goredis.Script {
@@ -94,7 +95,7 @@ func script(name string) *goredis.Script {
 	return goredis.NewScript(string(data))
 }
 
-var liveScripts = []*goredis.Script{postScript, commitScript, adoptScript, dropScript, bindScript, rebindScript, grantScript}
+var liveScripts = []*goredis.Script{postScript, commitScript, adoptScript, dropScript, bindScript, rebindScript, grantScript, readScript}
 
 // New draws a new term for the node and takes its lease.
 func New(ctx context.Context, cfg Config) (*Shared, error) {

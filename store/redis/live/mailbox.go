@@ -135,12 +135,15 @@ func (l *Shared) post(ctx context.Context, letters []router.Letter) (took int, e
 		return 0, fmt.Errorf("post: %w", asAway(cause))
 	}
 	answers, acts := make(chan answer, len(letters)), make([]act, len(letters))
-	with := l.gathers(sender)
+	with, bells := l.gathers(sender), l.bellPrefix()
+	if l.cfg.Replicas > 0 {
+		bells = "" // the receiver must not hear of what a failover may forget
+	}
 	for i := range letters {
 		acts[i] = act{
 			script: postScript, keys: l.sessionKeys(letters[i].To),
 			args: []any{
-				seal(letters[i].Stanza, letters[i].Frame), string(sender), request, places[i], string(l.cfg.Node), l.bellPrefix(), string(letters[i].To), l.cfg.Room, l.keep(),
+				seal(letters[i].Stanza, letters[i].Frame), string(sender), request, places[i], string(l.cfg.Node), bells, string(letters[i].To), l.cfg.Room, l.keep(),
 			},
 			done: func(c *goredis.Cmd) { answers <- answer{i, c} },
 		}
@@ -211,31 +214,46 @@ type answer struct {
 }
 
 func (l *Shared) posted(ctx context.Context, letter0 *router.Letter, cmd *goredis.Cmd, with *gathering) (took bool, err error) {
-	result, err := cmd.Int64Slice()
+	result, err := cmd.Slice()
 	if err != nil {
 		return false, err
 	}
-	if len(result) != 2 {
+	if len(result) != 3 {
 		return false, errors.New("strange answer")
 	}
-	outcome, here := result[0], true
-	if outcome < 0 {
-		outcome, here = -outcome, false
+	outcome, _ := result[0].(int64)
+	number, _ := result[1].(int64)
+	node, _ := result[2].(string)
+	here := outcome > 0
+	if !here {
+		outcome = -outcome
 	}
-	switch outcome {
-	case postAccepted:
-		if here {
-			l.arrive(ctx, letter0.To, uint64(result[1]), letter{letter0.Stanza, letter0.Frame}, with) //nolint:gosec // it counts up
-		}
-		return true, nil
-	case postKnown:
+	switch {
+	case outcome != postAccepted && outcome != postKnown:
+		return false, nil
+	case outcome == postAccepted && here:
+		l.arrive(ctx, letter0.To, uint64(number), letter{letter0.Stanza, letter0.Frame}, with) //nolint:gosec // it counts up
+	case here:
 		// Whoever posted it may not have learnt that it was accepted.
-		if b, ok := l.boxes.get(letter0.To); ok && here {
+		if b, ok := l.boxes.get(letter0.To); ok {
 			l.catchUp(ctx, letter0.To, b)
 		}
-		return true, nil
+	case l.cfg.Replicas > 0:
+		l.ringAt(ctx, node, letter0, number)
 	}
-	return false, nil
+	return true, nil
+}
+
+// ringAt tells another node of a letter that replicas have by now; number 0 has
+// it read the mailbox. A bell may be lost, the mailbox has the letter.
+func (l *Shared) ringAt(ctx context.Context, node string, x *router.Letter, number int64) {
+	text := string(x.To) + " " + strconv.FormatInt(number, 10) + " "
+	if number > 0 {
+		text += string(seal(x.Stanza, x.Frame))
+	}
+	if err := l.cfg.Client.Publish(ctx, l.bellPrefix()+node, text).Err(); err != nil {
+		l.cfg.Log.WarnContext(ctx, "ring a bell", "node", node, "err", err)
+	}
 }
 
 // arrive gives a frame to its session. A gap is another post's, on its way; one
@@ -263,21 +281,26 @@ const gapPatience = 20 * time.Millisecond
 
 // catchUp reads what the mailbox has and the session has not.
 func (l *Shared) catchUp(ctx context.Context, sid router.SID, b *box) {
-	keys := l.sessionKeys(sid)
-	line := l.cfg.Client.TxPipeline()
-	seq := line.HGet(ctx, keys[0], "seq")
-	all := line.LRange(ctx, keys[1], 0, -1)
-	if _, err := line.Exec(ctx); err != nil {
-		if !errors.Is(err, goredis.Nil) {
-			l.cfg.Log.WarnContext(ctx, "read mailbox", "sid", sid.Ref(), "err", err)
-		}
+	cmd, err := l.surely(ctx, readScript, l.sessionKeys(sid)[:2])
+	if err == nil {
+		err = cmd.Err()
+	}
+	if errors.Is(err, goredis.Nil) {
 		return
 	}
-	last, err := seq.Uint64()
+	var frames []string
+	var last uint64
+	if err == nil {
+		frames, err = cmd.StringSlice()
+	}
+	if err == nil && len(frames) > 0 {
+		last, err = strconv.ParseUint(frames[0], 10, 64)
+		frames = frames[1:]
+	}
 	if err != nil {
+		l.cfg.Log.WarnContext(ctx, "read mailbox", "sid", sid.Ref(), "err", err)
 		return
 	}
-	frames := all.Val()
 	first := last - uint64(len(frames)) + 1
 	b.mu.Lock()
 	b.last = max(b.last, first-1) // what is no longer there was written down
@@ -375,5 +398,9 @@ func (l *Shared) ring(ctx context.Context, payload string) {
 		l.cfg.Log.ErrorContext(ctx, "strange bell")
 		return
 	}
-	l.arrive(ctx, router.SID(sid), number, letter{frame: []byte(frame)}, nil)
+	if number > 0 {
+		l.arrive(ctx, router.SID(sid), number, letter{frame: []byte(frame)}, nil)
+	} else if b, ok := l.boxes.get(router.SID(sid)); ok {
+		l.catchUp(ctx, router.SID(sid), b)
+	}
 }
