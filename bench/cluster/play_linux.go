@@ -14,8 +14,8 @@ import (
 // returns when everything is as before.
 type scenario struct {
 	name      string
-	sentinels bool   // Redis is one found by Sentinels
-	times     int    // events at least
+	sentinels bool // Redis is one found by Sentinels
+	times     int  // events at least
 	limit     time.Duration
 	act       func(ctx context.Context, s *stage) error
 }
