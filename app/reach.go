@@ -2,7 +2,9 @@ package app
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/deskline/deskline/router"
@@ -20,9 +22,10 @@ const (
 
 // reach knows which living nodes do not answer.
 type reach struct {
-	mu     sync.Mutex // guards all below
-	missed map[live.Owner]int
-	wished map[router.SID]time.Time
+	mu      sync.Mutex // guards all below
+	missed  map[live.Owner]int
+	wished  map[router.SID]time.Time
+	cleaned time.Time // of what was wished for long ago
 }
 
 func newReach() *reach {
@@ -67,16 +70,15 @@ func (r *reach) lame(o live.Owner) bool {
 func (r *reach) mayWish(sid router.SID, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for old, at := range r.wished {
-		if now.Sub(at) > wishAgain {
-			delete(r.wished, old)
-		}
+	if now.Sub(r.cleaned) > time.Minute {
+		clear(r.wished)
+		r.cleaned = now
 	}
-	_, soon := r.wished[sid]
-	if !soon {
-		r.wished[sid] = now
+	if at, ok := r.wished[sid]; ok && now.Sub(at) < wishAgain {
+		return false
 	}
-	return !soon
+	r.wished[sid] = now
+	return true
 }
 
 // keepInTouch asks a living node for a sign of life if requests wait there or did
@@ -88,9 +90,10 @@ func (t *takeover) keepInTouch(ctx context.Context, o live.Owner, url string) {
 	if !waits && !t.reach.doubted(o) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, probeTime)
-	defer cancel()
-	who, err := t.ask(ctx, url)
+	who, err := t.probe(ctx, url)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return // it does not run: there is nobody to ask, and its lease will lapse
+	}
 	if t.reach.heard(o, err == nil && who != "") {
 		t.log.WarnContext(ctx, "node does not answer this one, its sessions are asked for as clients come", "node", string(o.Node), "err", err)
 		t.giveUp(o)

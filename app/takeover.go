@@ -53,6 +53,8 @@ type takeover struct {
 	passed uint64
 	// departing has the sessions that are being handed over.
 	departing map[router.SID]chan struct{}
+	vigils    map[live.Owner]chan struct{}
+	died      map[live.Owner]time.Time
 }
 
 const (
@@ -69,6 +71,7 @@ func newTakeover(ctx context.Context, n *node) (*takeover, error) {
 	}
 	return &takeover{
 		passes: make(map[live.Owner]map[uint64]context.CancelFunc), departing: make(map[router.SID]chan struct{}),
+		vigils: make(map[live.Owner]chan struct{}), died: make(map[live.Owner]time.Time),
 		lost: make(map[live.Owner]time.Time), mate: n.livingMate, reach: newReach(), wishes: make(chan asked, wishesAtMost), others: n.others,
 		shared: n.shared, sessions: n.sessions, router: n.router, ended: n.presence, secret: secret, log: n.log,
 		client: &http.Client{Transport: &http.Transport{
@@ -152,7 +155,11 @@ func (t *takeover) Forward(ctx context.Context, sid router.SID, in *bosh.Request
 				began = time.Now() // the owner had it, and is gone
 			}
 		}
-		pause(ctx, againAfter)
+		if err != nil || owner == t.shared.Me() {
+			pause(ctx, againAfter)
+		} else {
+			t.await(ctx, owner)
+		}
 	}
 	return r, true, false // cut off: the client comes again
 }
@@ -207,13 +214,14 @@ func (t *takeover) dead(ctx context.Context, o live.Owner, lease live.Lease) boo
 		return false // the other one may have lost Redis as this one had
 	}
 	url, ok := t.shared.URLOf(o)
-	if !ok {
-		return true // nobody ever reached it
+	if !ok || t.knownDead(o) {
+		return true // nobody ever reached it, or somebody has just tried
 	}
-	ctx, cancel := context.WithTimeout(ctx, probeTime)
-	defer cancel()
-	who, err := t.ask(ctx, url)
-	return err != nil || who != o.String()
+	if who, err := t.probe(ctx, url); err == nil && who == o.String() {
+		return false
+	}
+	t.noteDead(o)
+	return true
 }
 
 func pause(ctx context.Context, d time.Duration) {
