@@ -10,7 +10,7 @@ import (
 // node to node at 200/s, Redis when it is busy (the closed loop). Presence is from
 // the storm; what a poll costs is an estimate, as two thirds of a message.
 var measured = Costs{
-	Message: 336, Across: 767, Presence: 60, Poll: 220, SignIn: 700, Command: 30,
+	Message: 419, Across: 1031, Presence: 49, Poll: 280, SignIn: 700, Command: 26,
 	IdleKB: 18, RedisKB: 2.5,
 }
 

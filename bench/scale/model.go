@@ -61,13 +61,12 @@ type Need struct {
 	Storm         float64 // presences a second while the shift signs in
 }
 
-// scripts a message or presence costs Redis: between nodes its posting, and the
-// states of both sessions; on one node posting and the receiver's state are one.
+// scripts a message or presence costs Redis: a message its posting, and the
+// states of both sessions.
 const (
-	scriptsAcross = 3
-	scriptsHere   = 2
-	scriptsPres   = 2 // posting, and the receiver's state; the sender's is one for all
-	tellShare     = 0.1
+	scriptsMessage = 3
+	scriptsPres    = 2 // posting, and the receiver's state; the sender's is one for all
+	tellShare      = 0.1
 )
 
 // Work works a cluster out.
@@ -82,7 +81,7 @@ func Work(nodes int, c Costs, h Habits, g Gossip) Need {
 	n.NodeCores = (n.Messages*message + n.Presences*c.Presence + polls*c.Poll) / 1e6
 	n.NodeMemory = users * c.IdleKB / 1e6
 	presence := n.Presences * scriptsPres
-	n.Commands = n.Messages*(here*scriptsHere+(1-here)*scriptsAcross) + presence + polls
+	n.Commands = n.Messages*scriptsMessage + presence + polls
 	n.PresenceShare = presence / n.Commands
 	// Each node reads all leases and the list of owners twice a second, and
 	// renews its own lease as often.
