@@ -22,6 +22,7 @@ type process struct {
 	binary string
 	file   string // its configuration
 	door   string
+	admin  string
 	log    *buffer
 	cmd    *exec.Cmd
 	done   chan error
@@ -116,7 +117,7 @@ cluster:
 		if i == 0 {
 			command(t, accounts, binary, "user", "import", "-c", file, "-")
 		}
-		c.nodes = append(c.nodes, &process{t: t, binary: binary, file: file, door: "http://127.77.0.1:" + p[0] + "/http-bind", log: new(buffer)})
+		c.nodes = append(c.nodes, &process{t: t, binary: binary, file: file, door: "http://127.77.0.1:" + p[0] + "/http-bind", admin: "http://127.77.0.1:" + p[1], log: new(buffer)})
 	}
 	for _, n := range c.nodes {
 		t.Cleanup(func() {
@@ -152,6 +153,16 @@ type crowd struct {
 
 func startCrowd(t *testing.T, c *nodePair) *crowd {
 	t.Helper()
+	for _, n := range c.nodes {
+		eventually(t, n.admin+" is ready", func() bool {
+			res, err := http.Get(n.admin + "/readyz") // it answers or refuses at once
+			if err != nil {
+				return false
+			}
+			_ = res.Body.Close()
+			return res.StatusCode == http.StatusOK
+		})
+	}
 	g := &crowd{stop: make(chan struct{})}
 	doors := []string{c.nodes[0].door, c.nodes[1].door}
 	for i, home := range []int32{0, 0, 1, 1, 0, 1, 1, 0} {

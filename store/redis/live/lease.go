@@ -17,11 +17,13 @@ import (
 func (l *Shared) renew(ctx context.Context) error {
 	value := strconv.FormatUint(l.term, 10) + " " + l.cfg.URL
 	until := time.Since(l.began) + l.cfg.Lease // counted from before the request
-	line := l.cfg.Client.Pipeline()
-	line.Set(ctx, l.leaseKey(l.cfg.Node), value, l.cfg.Lease)
-	// Whoever took its sessions up while it was cut off has struck it off.
-	line.SAdd(ctx, l.cfg.Prefix+"owners", l.Me().String())
-	if _, err := line.Exec(ctx); err != nil {
+	// No pipeline: a lease does not wait for replicas.
+	err := l.cfg.Client.Set(ctx, l.leaseKey(l.cfg.Node), value, l.cfg.Lease).Err()
+	if err == nil {
+		// Whoever took its sessions up while it was cut off has struck it off.
+		err = l.cfg.Client.SAdd(ctx, l.cfg.Prefix+"owners", l.Me().String()).Err()
+	}
+	if err != nil {
 		return fmt.Errorf("renew lease: %w", err)
 	}
 	if l.Sure() {
