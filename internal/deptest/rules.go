@@ -15,7 +15,7 @@ var tiers = [][]string{
 	{"internal/..."},
 	{"xmpp/..."},
 	{"router"},
-	{"session", "roster", "presence", "offline", "auth", "vcard", "private", "account", "info"},
+	{"session", "roster", "presence", "offline", "auth", "vcard", "private", "account", "info", "people"},
 	{"bosh", "websocket", "admin", "web", "certs", "cluster/...", "discovery"},
 	{"store"},
 	{"store/..."},
