@@ -38,6 +38,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"await":    await,
+			"poll":     poll,
 			"exitcode": exitCode,
 			"csv":      writeCSV,
 			"freeport": freePort,
@@ -50,19 +51,41 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: await FILE PATTERN")
 	}
-	pattern := regexp.MustCompile("(?m)" + args[1])
+	eventually(ts, args[1], func() string {
+		text, err := os.ReadFile(ts.MkAbs(args[0]))
+		if err != nil {
+			return err.Error()
+		}
+		return string(text)
+	})
+}
+
+// poll PATTERN PROGRAM ARGS… runs a program until a line of its output matches.
+func poll(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: poll PATTERN PROGRAM ARGS…")
+	}
+	eventually(ts, args[0], func() string {
+		ts.Check(ts.Exec(args[1], args[2:]...))
+		return ts.ReadFile("stdout")
+	})
+}
+
+// eventually waits until a line of the text that read returns matches.
+func eventually(ts *testscript.TestScript, pattern string, read func() string) {
+	want := regexp.MustCompile("(?m)" + pattern)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.After(30 * time.Second)
+	limit := time.After(time.Minute)
 	for {
-		text, err := os.ReadFile(ts.MkAbs(args[0]))
-		if err == nil && pattern.Match(text) {
+		text := read()
+		if want.MatchString(text) {
 			return
 		}
 		select {
 		case <-tick.C:
 		case <-limit:
-			ts.Fatalf("%s has no %s: %s %v", args[0], args[1], text, err)
+			ts.Fatalf("no %s: %s", pattern, text)
 		}
 	}
 }
