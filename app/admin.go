@@ -38,7 +38,7 @@ func (n *node) buildAdmin(context.Context) error {
 		Gauges:            map[string]func() float64{"deskline_logins_waiting": func() float64 { return float64(n.accounts.Stats().Waiting) }},
 		GaugeHelp:         map[string]string{"deskline_logins_waiting": "Passwords that wait for their turn to be checked."},
 		CertificateExpiry: func() time.Time { return n.certs.NotAfter() },
-		Labelled:          n.clusterMetrics(),
+		Labelled:          append(n.clusterMetrics(), n.oauthMetrics()...),
 	})
 }
 

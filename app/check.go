@@ -25,6 +25,7 @@ type CheckResult struct {
 func Check(ctx context.Context, cfg configs.Config) []CheckResult {
 	n := &node{cfg: cfg}
 	results := []CheckResult{checkCerts(n), checkStore(ctx, cfg)}
+	results = append(results, checkIssuers(ctx, cfg)...)
 	listeners := []struct{ name, addr string }{{"http.listen", cfg.HTTP.Listen}, {"admin.listen", cfg.Admin.Listen}}
 	if cfg.Cluster.Node != "" {
 		listeners = append(listeners, struct{ name, addr string }{"cluster.listen", cfg.Cluster.Listen})

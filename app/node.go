@@ -22,6 +22,7 @@ import (
 	"github.com/deskline/deskline/configs"
 	"github.com/deskline/deskline/discovery"
 	"github.com/deskline/deskline/info"
+	"github.com/deskline/deskline/oauth"
 	"github.com/deskline/deskline/offline"
 	"github.com/deskline/deskline/presence"
 	"github.com/deskline/deskline/private"
@@ -51,6 +52,7 @@ type node struct {
 	shared    *live.Shared // nil on a node that stands alone, as takeover
 	takeover  *takeover
 	accounts  *auth.Service
+	oauth     *oauth.Service
 	mux       *mux.Mux
 	router    *router.Router
 	rosters   *roster.Service
@@ -121,7 +123,7 @@ func (n *node) buildStore(ctx context.Context) error {
 	a := authConfig(n.cfg)
 	a.Secret, a.Derivations, a.Log = secret, n.cfg.Auth.Derivations, n.log
 	n.accounts = auth.New(n.store, a)
-	return nil
+	return n.buildOAuth()
 }
 
 // buildShared joins the node to those that share a Redis with it.

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 
 	"github.com/deskline/deskline/configs"
@@ -32,6 +33,10 @@ func (n *node) apply(ctx context.Context, cfg configs.Config) error {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
+	takeIssuers, err := n.oauth.Prepare(issuers(cfg))
+	if err != nil {
+		return fmt.Errorf("auth.oauth: %w", err)
+	}
 	if err := n.certs.SetSource(ctx, n.certSource(cfg)); err != nil {
 		return err
 	}
@@ -39,6 +44,7 @@ func (n *node) apply(ctx context.Context, cfg configs.Config) error {
 		return err // Validate lets nothing through that is refused here
 	}
 	n.accounts.SetConfig(authConfig(cfg))
+	takeIssuers()
 	n.rosters.SetMaxContacts(cfg.Limits.Contacts)
 	n.offline.SetLimits(offlineLimits(cfg))
 	n.xml.SetLimits(privateLimits(cfg))

@@ -100,6 +100,7 @@ var probes = map[string]func(n *node) any{
 	"auth.failed_logins_per_minute": func(n *node) any { return n.accounts.Config().FailuresPerMinute },
 	"auth.max_delay":                func(n *node) any { return n.accounts.Config().MaxDelay },
 	"auth.verified_ttl":             func(n *node) any { return n.accounts.Config().VerifiedTTL },
+	"auth.oauth":                    func(n *node) any { return n.oauth.Issuers() },
 	"certs.cert_file":               func(n *node) any { return n.certs.Fingerprint() },
 	"certs.key_file":                func(n *node) any { return n.certs.Fingerprint() },
 	"certs.hosts":                   func(n *node) any { return n.certs.Fingerprint() },
@@ -182,6 +183,12 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 	}
 	switch {
 	case k.path == "cluster.pairs":
+	case k.path == "auth.oauth":
+		next, err := configs.Parse([]byte("auth: {oauth: [{issuer: 'http://127.0.0.1:1', audience: [deskline]}]}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Auth.OAuth = next.Auth.OAuth
 	case k.path == "certs.cert_file" || k.path == "certs.key_file":
 		cfg.Certs.CertFile, cfg.Certs.KeyFile = certFile, keyFile
 	case k.path == "http.trusted_proxies":

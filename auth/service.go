@@ -68,7 +68,8 @@ type Config struct {
 	// VerifiedTTL is how long a verified password need not be derived again;
 	// default 5 minutes, negative: never kept.
 	VerifiedTTL time.Duration
-	// Log gets no names of users and no passwords; default: none.
+	// Log gets no passwords and, but for accounts that are made, no names of
+	// users; default: none.
 	Log *slog.Logger
 }
 
@@ -103,6 +104,7 @@ type Service struct {
 	throttle *throttle
 	verified *verified
 	exists   *existence
+	tokens   Tokens // nil = none are taken
 }
 
 // New makes a Service over a store.
@@ -151,12 +153,19 @@ func (s *Service) Mechanisms(ch sasl.Channel) []string {
 			offered = append(offered, m)
 		}
 	}
+	// Last, for those who take the first that they know have a password.
+	if s.bearerOffered(ch.Domain, ch) {
+		offered = append(offered, sasl.OAuthBearer)
+	}
 	return offered
 }
 
 // Begin starts the exchange of a mechanism for an account of the domain. The
 // error is a *sasl.Failure.
 func (s *Service) Begin(_ context.Context, mech, domain string, ch sasl.Channel) (sasl.Exchange, error) {
+	if mech == sasl.OAuthBearer {
+		return s.beginBearer(domain, ch)
+	}
 	if !s.enabled(mech) {
 		return nil, sasl.NewFailure(sasl.InvalidMechanism, "")
 	}

@@ -134,6 +134,7 @@ type Auth struct {
 	VerifiedTTL           time.Duration `key:"verified_ttl" min:"0s" max:"24h" live:"yes"` // how long a password checked is remembered; 0 = not
 	Derivations           int           `key:"derivations" min:"0" max:"1024"`             // passwords checked at a time; 0 = half of the processors
 	ChangePassword        bool          `key:"change_password"`                            // by clients, XEP-0077
+	OAuth                 []Issuer      `key:"oauth" live:"yes"`                           // whose tokens are taken
 }
 
 // Certs are the certificates of the node.

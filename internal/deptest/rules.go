@@ -16,7 +16,7 @@ var tiers = [][]string{
 	{"xmpp/..."},
 	{"router"},
 	{"session", "roster", "presence", "offline", "auth", "vcard", "private", "account", "info", "people"},
-	{"bosh", "websocket", "admin", "web", "certs", "cluster/...", "discovery"},
+	{"bosh", "websocket", "admin", "web", "certs", "cluster/...", "discovery", "oauth"},
 	{"store"},
 	{"store/..."},
 	{"configs"},
@@ -53,6 +53,7 @@ var homes = []struct {
 	{"github.com/prometheus", []string{"admin", "app"}, "packages declare the counters they need as interfaces"},
 	{"github.com/xdg-go", []string{"xmpp/sasl"}, "mechanisms live in xmpp/sasl"},
 	{"github.com/fsnotify/fsnotify", []string{"certs"}, "only certificates are watched"},
+	{"github.com/go-jose", []string{"oauth"}, "others ask whose a token is"},
 	{"github.com/hashicorp/memberlist", []string{"cluster"}, "others see cluster.View"},
 	{"github.com/klauspost/compress", []string{"bosh", "web"}, "bodies are packed at the doors"},
 }
