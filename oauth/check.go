@@ -125,7 +125,7 @@ func (i *issuer) checkClaims(c claims, now time.Time) error {
 	}
 	// Keycloak says what kind of token it is in a claim.
 	if typ := c.text("typ"); slices.Contains([]string{"Refresh", "Offline", "Logout"}, typ) {
-		return refuse(reasonType, "it is of type %q", typ)
+		return refuse(reasonUse, "it is of type %q", typ)
 	}
 	if _, ok := c["cnf"]; ok {
 		return refuse(reasonBound, "it is bound to a key that the client cannot show here")
@@ -148,16 +148,16 @@ func (i *issuer) checkTimes(c claims, now time.Time) error {
 	exp, ok, err := c.time("exp")
 	switch {
 	case err != nil:
-		return refuse(reasonMalformed, "%w", err)
+		return refuse(reasonContent, "%w", err)
 	case !ok:
-		return refuse(reasonMalformed, "it never expires")
+		return refuse(reasonContent, "it never expires")
 	case !now.Before(exp.Add(i.Leeway)):
 		return refuse(reasonExpired, "it expired %s ago", now.Sub(exp).Round(time.Second))
 	}
 	for _, name := range []string{"nbf", "iat"} {
 		t, ok, err := c.time(name)
 		if err != nil {
-			return refuse(reasonMalformed, "%w", err)
+			return refuse(reasonContent, "%w", err)
 		}
 		if ok && t.After(now.Add(i.Leeway)) {
 			return refuse(reasonEarly, "%s is %s ahead; are the clocks right?", name, t.Sub(now).Round(time.Second))
@@ -189,6 +189,8 @@ var (
 	reasonAlgorithm   = &reason{"algorithm", "the token is signed in a way that is not allowed", true}
 	reasonKey         = &reason{"key", "the token is not valid", true}
 	reasonSignature   = &reason{"signature", "the token is not valid", true}
+	reasonContent     = &reason{"malformed", "the token is not valid", false}
+	reasonUse         = &reason{"type", "the token is of another kind", false}
 	reasonExpired     = &reason{"expired", "the token has expired", false}
 	reasonEarly       = &reason{"early", "the token is not valid yet", false}
 	reasonAudience    = &reason{"audience", "the token is for another service", false}

@@ -54,5 +54,8 @@ type Config struct {
 	Issuers []Issuer
 	// Refused is called for each token refused, with a word for the reason; may be nil.
 	Refused func(reason string)
-	Log     *slog.Logger
+	// AskAgain is between two looks at an issuer's keys that tokens with unknown
+	// ones cause; default 10 s.
+	AskAgain time.Duration
+	Log      *slog.Logger
 }

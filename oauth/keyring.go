@@ -10,8 +10,7 @@ import (
 const (
 	// fetchTime is how long a look at the keys may take, with discovery.
 	fetchTime = 8 * time.Second
-	// askAgain is between two looks that tokens with unknown keys cause.
-	askAgain = 10 * time.Second
+	askAgain  = 10 * time.Second // the default of Config.AskAgain
 	// A look that failed is repeated after these, growing.
 	firstRetry, lastRetry = 2 * time.Second, time.Minute
 	// filePace is between two looks at a file at most.
@@ -25,6 +24,7 @@ type keyring struct {
 	name string
 	keep time.Duration
 	pace time.Duration // between two looks
+	rest time.Duration // between two that unknown keys cause
 	log  *slog.Logger
 	poke chan struct{} // wakes run
 
@@ -36,12 +36,12 @@ type keyring struct {
 	over    chan struct{} // closed when the look under way or asked for is over; nil = none
 }
 
-func newKeyring(src *source, i Issuer, log *slog.Logger) *keyring {
+func newKeyring(src *source, i Issuer, rest time.Duration, log *slog.Logger) *keyring {
 	pace := i.Refresh
 	if i.JWKSFile != "" {
 		pace = min(pace, filePace)
 	}
-	return &keyring{src: src, name: i.Name, keep: i.KeepKeys, pace: pace, log: log, poke: make(chan struct{}, 1)}
+	return &keyring{src: src, name: i.Name, keep: i.KeepKeys, pace: pace, rest: rest, log: log, poke: make(chan struct{}, 1)}
 }
 
 // inherit takes over what another ring of the same issuer knows.
@@ -107,7 +107,7 @@ func (r *keyring) look(id, alg string) (k key, over <-chan struct{}, err error) 
 		err = errNoKeys
 	}
 	if r.over == nil {
-		if !r.began.IsZero() && now.Sub(r.began) < askAgain {
+		if !r.began.IsZero() && now.Sub(r.began) < r.rest {
 			return key{}, nil, err
 		}
 		r.over = make(chan struct{})

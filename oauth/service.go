@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 // Service checks tokens. Safe for concurrent use.
 type Service struct {
 	refused func(reason string)
+	rest    time.Duration
 	log     *slog.Logger
 
 	mu      sync.Mutex // guards all below
@@ -34,7 +36,7 @@ type issuer struct {
 
 // New makes a Service. The error is about a file that cannot be read.
 func New(cfg Config) (*Service, error) {
-	s := &Service{refused: cfg.Refused, log: cfg.Log, set: &set{}, changed: make(chan struct{})}
+	s := &Service{refused: cfg.Refused, rest: cmp.Or(cfg.AskAgain, askAgain), log: cfg.Log, set: &set{}, changed: make(chan struct{})}
 	if s.refused == nil {
 		s.refused = func(string) {}
 	}
@@ -62,7 +64,7 @@ func (s *Service) Prepare(issuers []Issuer) (commit func(), err error) {
 		if err != nil {
 			return nil, fmt.Errorf("issuer %s: %w", i.Name, err)
 		}
-		one := &issuer{Issuer: i, claims: claims, ring: newKeyring(src, i, s.log)}
+		one := &issuer{Issuer: i, claims: claims, ring: newKeyring(src, i, s.rest, s.log)}
 		next.issuers = append(next.issuers, one)
 		for _, d := range i.Domains {
 			next.byDomain[d] = append(next.byDomain[d], one)
