@@ -3,7 +3,7 @@
 
 import { Player, StanzaError } from './player.js';
 
-const MECHANISMS = ['SCRAM-SHA-256', 'SCRAM-SHA-1', 'PLAIN'];
+const MECHANISMS = ['OAUTHBEARER', 'SCRAM-SHA-256', 'SCRAM-SHA-1', 'PLAIN'];
 
 function defined(object) {
   return Object.fromEntries(Object.entries(object).filter(([, v]) => v !== undefined));
@@ -30,7 +30,8 @@ export function stanzaPlayer({ createClient }) {
     connect({ jid, password, service, discover, mechanism, resource, reconnect = false }) {
       const bosh = discover ? discover === 'bosh' : service.startsWith('http');
       const client = createClient({
-        jid, password, resource, autoReconnect: reconnect,
+        jid, resource, autoReconnect: reconnect,
+        ...(mechanism === 'OAUTHBEARER' ? { credentials: { token: password, authzid: jid } } : { password }),
         transports: { bosh: bosh && (service ?? true), websocket: !bosh && (service ?? true) },
       });
       this.client = client;
