@@ -145,8 +145,9 @@ type Stats struct {
 // Stats returns the figures of the moment.
 func (s *Service) Stats() Stats { return Stats{int(s.waiting.Load()), s.derived.Load()} }
 
-// Mechanisms returns what to offer on a channel, the strongest first.
-func (s *Service) Mechanisms(ch sasl.Channel) []string {
+// Mechanisms returns what to offer those of a domain on a channel, the strongest
+// first.
+func (s *Service) Mechanisms(domain string, ch sasl.Channel) []string {
 	offered := make([]string, 0, len(mechanisms))
 	for _, m := range mechanisms {
 		if s.enabled(m) && (m != sasl.Plain || s.plainAllowed(ch)) {
@@ -154,7 +155,7 @@ func (s *Service) Mechanisms(ch sasl.Channel) []string {
 		}
 	}
 	// Last, for those who take the first that they know have a password.
-	if s.bearerOffered(ch.Domain, ch) {
+	if s.bearerOffered(domain, ch) {
 		offered = append(offered, sasl.OAuthBearer)
 	}
 	return offered

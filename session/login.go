@@ -21,7 +21,7 @@ const maxFailures = 5
 
 func (s *Session) channel() sasl.Channel {
 	info := s.conn.Info()
-	return sasl.Channel{Secure: info.Secure, Remote: info.Remote.Addr(), Domain: s.domain.Domain()}
+	return sasl.Channel{Secure: info.Secure, Remote: info.Remote.Addr()}
 }
 
 // authenticate takes one SASL element (RFC 6120 §6).

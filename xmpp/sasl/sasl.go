@@ -32,7 +32,6 @@ const MaxMessage = 4096
 type Channel struct {
 	Secure bool // nobody can listen: TLS, or loopback, or a trusted proxy
 	Remote netip.Addr
-	Domain string // that the client signs in to
 }
 
 // Exchange is one attempt to authenticate. It serves one caller at a time and
