@@ -28,7 +28,7 @@ func issuers(cfg configs.Config) []oauth.Issuer {
 		list[at] = oauth.Issuer{
 			Name: i.Issuer, Domains: i.AllDomains(cfg), Audience: i.Audience, JWKSURL: i.JWKSURL, JWKSFile: i.JWKSFile, CAFile: i.CAFile,
 			Algorithms: i.Algorithms, UserClaim: i.UserClaim, UserDomains: i.UserDomains, Scopes: i.Scopes, Claims: i.Claims,
-			Leeway: i.Leeway, Refresh: i.Refresh, KeepKeys: i.KeepKeys, Create: i.Create,
+			Leeway: i.Leeway, Refresh: i.Refresh, KeepKeys: i.KeepKeys, Create: i.Create, EndSessions: i.EndSessions,
 		}
 	}
 	return list

@@ -29,7 +29,8 @@ type Tokens interface {
 type Holder struct {
 	JID         jid.JID // bare
 	Name, Email string
-	Create      bool // the account, if it is not there
+	Create      bool      // the account, if it is not there
+	Until       time.Time // the session has to end; zero = never
 }
 
 // SetTokens has users sign in by token, too. It is called before anybody does.
@@ -53,25 +54,26 @@ func (s *Service) beginBearer(domain string, ch sasl.Channel) (sasl.Exchange, er
 
 // VerifyToken implements sasl.BearerVerifier. Who has an expired token is no
 // guesser: after a weekend all of an office have one.
-func (a *attempt) VerifyToken(ctx context.Context, authzid, token string) (jid.JID, error) {
-	s := a.service
+func (a *attempt) VerifyToken(ctx context.Context, authzid, token string) (jid.JID, time.Time, error) {
+	s, never := a.service, time.Time{}
 	a.name = "tokens from " + a.remote // nobody is named before the token is checked
 	if _, err := a.wait(ctx); err != nil {
-		return jid.JID{}, err
+		return jid.JID{}, never, err
 	}
 	h, err := s.tokens.Check(ctx, a.domain, token)
 	if err != nil {
 		if errors.Is(err, ErrForged) {
 			a.failed()
 		}
-		return jid.JID{}, err
+		return jid.JID{}, never, err
 	}
 	s.throttle.succeeded(a.remote, a.name)
 	a.name = h.JID.String()
 	if a.account, err = s.holder(ctx, h); err != nil {
-		return jid.JID{}, err
+		return jid.JID{}, never, err
 	}
-	return a.succeeded(authzid)
+	id, err := a.succeeded(authzid)
+	return id, h.Until, err
 }
 
 // holder returns the account of whom an issuer vouches for, made if that is

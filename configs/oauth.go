@@ -31,7 +31,8 @@ type Issuer struct {
 	Leeway      time.Duration `key:"leeway" min:"0s" max:"5m"`
 	Refresh     time.Duration `key:"refresh" min:"1m" max:"24h"`
 	KeepKeys    time.Duration `key:"keep_keys" min:"1m" max:"720h"`
-	Create      bool          `key:"create"` // accounts at their first sign-in
+	Create      bool          `key:"create"`       // accounts at their first sign-in
+	EndSessions bool          `key:"end_sessions"` // when their token expires
 }
 
 func (Issuer) item() any {

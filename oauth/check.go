@@ -78,6 +78,11 @@ func check(ctx context.Context, candidates []*issuer, domain, token string, cloc
 		return i, holder, refuse(reasonDomain, "the user is of domain %s, the client signs in to %s", holder.JID.Domain(), domain)
 	}
 	holder.Create, holder.Name = i.Create, short(c.text("name"))
+	if i.EndSessions {
+		if exp, _, err := c.time("exp"); err == nil {
+			holder.Until = exp.Add(i.Leeway)
+		}
+	}
 	if c["email_verified"] != false {
 		holder.Email = short(c.text("email"))
 	}

@@ -191,6 +191,16 @@ func marshal(t *testing.T, v any) string {
 	return string(data)
 }
 
+func TestEndSessions(t *testing.T) {
+	p := newProvider(t, "ec")
+	s, _ := run(t, p.issuer(func(i *oauth.Issuer) { i.EndSessions = true }))
+	exp := time.Now().Add(5 * time.Minute).Unix()
+	h, err := s.Check(t.Context(), "example.com", makeKeys()["ec"].token(t, nil, p.claims(map[string]any{"exp": exp})))
+	if err != nil || !h.Until.Equal(time.Unix(exp, 0).Add(time.Minute)) {
+		t.Errorf("%v %v", h.Until, err)
+	}
+}
+
 // Domains of one server: a token is for one account, wherever it is shown.
 func TestDomains(t *testing.T) {
 	p := newProvider(t, "ec")

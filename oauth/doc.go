@@ -47,6 +47,7 @@ type Issuer struct {
 	Refresh     time.Duration // between two looks at the keys
 	KeepKeys    time.Duration // keys are good for so long after the last look that went well
 	Create      bool          // accounts that are not there
+	EndSessions bool          // when their token expires
 }
 
 // Config sets up a Service.

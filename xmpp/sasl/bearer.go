@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"time"
 
 	"github.com/deskline/deskline/xmpp/jid"
 )
@@ -21,10 +22,17 @@ const (
 // BearerVerifier answers for tokens. Its errors reach the client if they are a
 // *Refusal or a *Failure, else as temporary-auth-failure.
 type BearerVerifier interface {
-	// VerifyToken returns the bare JID that a token signs in. authzid is who the
-	// client wants to be, "" for whoever the token says. An empty token is how a
-	// client asks where to get one (RFC 7628 §4.3); it is always refused.
-	VerifyToken(ctx context.Context, authzid, token string) (jid.JID, error)
+	// VerifyToken returns the bare JID that a token signs in, and when the session
+	// has to end, the zero time for never. authzid is who the client wants to be, ""
+	// for whoever the token says. An empty token is how a client asks where to get
+	// one (RFC 7628 §4.3); it is always refused.
+	VerifyToken(ctx context.Context, authzid, token string) (jid.JID, time.Time, error)
+}
+
+// Limited is an Exchange that signs in for a time.
+type Limited interface {
+	// Until returns when the session has to end, the zero time for never.
+	Until() time.Time
 }
 
 // Refusal is why a token is not taken. The client is told in a challenge, and
@@ -60,6 +68,7 @@ type bearer struct {
 	refused  *Refusal // told to the client, who has yet to respond
 	over     bool
 	identity jid.JID
+	until    time.Time
 }
 
 // NewBearer starts an exchange of the OAUTHBEARER mechanism. The caller sees to
@@ -67,6 +76,9 @@ type bearer struct {
 func NewBearer(v BearerVerifier) Exchange { return &bearer{verifier: v} }
 
 func (b *bearer) Identity() jid.JID { return b.identity }
+
+// Until implements Limited.
+func (b *bearer) Until() time.Time { return b.until }
 
 func (b *bearer) Step(ctx context.Context, response []byte) ([]byte, bool, error) {
 	switch {
@@ -85,7 +97,7 @@ func (b *bearer) Step(ctx context.Context, response []byte) ([]byte, bool, error
 		b.over = true
 		return nil, false, err
 	}
-	identity, err := b.verifier.VerifyToken(ctx, m.authzid, m.token)
+	identity, until, err := b.verifier.VerifyToken(ctx, m.authzid, m.token)
 	if refusal, ok := errors.AsType[*Refusal](err); ok {
 		b.refused = refusal
 		return refusal.challenge(), false, nil
@@ -94,6 +106,6 @@ func (b *bearer) Step(ctx context.Context, response []byte) ([]byte, bool, error
 	if err != nil {
 		return nil, false, asFailure(ctx, err)
 	}
-	b.identity = identity
+	b.identity, b.until = identity, until
 	return nil, true, nil
 }

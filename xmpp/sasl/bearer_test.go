@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/deskline/deskline/xmpp/jid"
 	"github.com/deskline/deskline/xmpp/sasl"
@@ -16,15 +17,15 @@ type tokens struct {
 	authzid, token string
 }
 
-func (v *tokens) VerifyToken(_ context.Context, authzid, token string) (jid.JID, error) {
+func (v *tokens) VerifyToken(_ context.Context, authzid, token string) (jid.JID, time.Time, error) {
 	v.authzid, v.token = authzid, token
 	if v.err != nil {
-		return jid.JID{}, v.err
+		return jid.JID{}, time.Time{}, v.err
 	}
 	if token != "good" {
-		return jid.JID{}, refusal(sasl.NotAuthorized)
+		return jid.JID{}, time.Time{}, refusal(sasl.NotAuthorized)
 	}
-	return alice, nil
+	return alice, time.Unix(1, 0), nil
 }
 
 func refusal(condition string) error {
@@ -59,7 +60,7 @@ func TestBearer(t *testing.T) {
 			if err != nil || v.authzid != tt.authzid || v.token != tt.token {
 				t.Fatalf("%v, authzid %q, token %q", err, v.authzid, v.token)
 			}
-			if good := tt.token == "good"; done != good || (ex.Identity() == alice) != good {
+			if good := tt.token == "good"; done != good || (ex.Identity() == alice) != good || ex.(sasl.Limited).Until().IsZero() == good {
 				t.Fatalf("done %v, identity %v", done, ex.Identity())
 			}
 		})
