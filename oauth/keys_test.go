@@ -257,3 +257,14 @@ func TestInspect(t *testing.T) {
 		})
 	}
 }
+
+// FuzzKeys: whatever an issuer sends gives some keys or an error.
+func FuzzKeys(f *testing.F) {
+	f.Add(jwks(f, "rsa", "ec", "ec384", "ed"))
+	f.Add([]byte(`{"keys":[{"kty":"EC","crv":"P-256","x":"AA","y":"AA"},{"kty":"OKP","crv":"Ed25519","x":""},{"kty":"RSA","n":"","e":"AQ"},{"kty":"AKP"},null,1]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if n, err := oauth.ParseKeys(data); (n > 0) != (err == nil) || n > oauth.MaxKeys {
+			t.Fatalf("%d keys, %v", n, err)
+		}
+	})
+}

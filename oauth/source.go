@@ -148,6 +148,9 @@ func (s *source) get(ctx context.Context, where string) ([]byte, found, error) {
 	req.Header.Set("Accept", "application/json, application/jwk-set+json")
 	began := time.Now()
 	resp, err := s.client.Do(req)
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return nil, f, fmt.Errorf("fetch %s: no answer within %s", where, fetchTime)
+	}
 	if err != nil {
 		return nil, f, fmt.Errorf("fetch keys: %w", err)
 	}
