@@ -96,6 +96,6 @@ func (s *Service) holder(ctx context.Context, h Holder) (Account, error) {
 	case err != nil:
 		return a, fmt.Errorf("create account %s: %w", h.JID, err)
 	}
-	s.cfg.Load().Log.InfoContext(ctx, "account made at its first sign-in by token", "jid", h.JID.String())
+	s.cfg.Load().Log.InfoContext(ctx, "account made at its first sign-in by token")
 	return a, nil
 }

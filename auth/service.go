@@ -68,8 +68,7 @@ type Config struct {
 	// VerifiedTTL is how long a verified password need not be derived again;
 	// default 5 minutes, negative: never kept.
 	VerifiedTTL time.Duration
-	// Log gets no passwords and, but for accounts that are made, no names of
-	// users; default: none.
+	// Log gets no names of users and no passwords; default: none.
 	Log *slog.Logger
 }
 
