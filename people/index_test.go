@@ -170,10 +170,10 @@ func TestSearchRestricted(t *testing.T) {
 		typed, want string
 		change      func(*people.Query)
 	}{
-		"unit":                {"anna", "amueller", func(q *people.Query) { q.Unit = "ou=sales, OU=berlin,dc=CORP,dc=example" }},
-		"unit above":          {"anna", "annab amueller", func(q *people.Query) { q.Unit = "OU=Berlin,DC=corp,DC=example" }},
-		"not by a part of it": {"brien", "", func(q *people.Query) { q.Unit = "OU=Berlin,DC=corp,DC=example" }},
-		"unknown unit":        {"anna", "", func(q *people.Query) { q.Unit = "OU=Moon" }},
+		"unit":                {"anna", "amueller", func(q *people.Query) { q.Units = []string{"ou=sales, OU=berlin,dc=CORP,dc=example", ""} }},
+		"unit above":          {"anna", "annab amueller", func(q *people.Query) { q.Units = []string{"OU=Berlin,DC=corp,DC=example"} }},
+		"not by a part of it": {"brien", "", func(q *people.Query) { q.Units = []string{"OU=Berlin,DC=corp,DC=example"} }},
+		"unknown unit":        {"anna", "", func(q *people.Query) { q.Units = []string{"DC=example", "OU=Moon"} }},
 		"not to be seen":      {"anna", "amueller soren u4711", func(q *people.Query) { q.May = func(j jid.JID) bool { return !strings.HasPrefix(j.Local(), "anna") } }},
 		"domain":              {"anna", "", func(q *people.Query) { q.Domains = []string{"example.net"} }},
 	} {

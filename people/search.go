@@ -19,8 +19,8 @@ type Query struct {
 	Terms []Term
 	// Domains are those searched; nil = all.
 	Domains []string
-	// Unit, if not "", is a DN; only people at or below it are found.
-	Unit string
+	// Units are DNs; only people at or below all of them are found.
+	Units []string
 	// May says who is to be found at all; nil = everybody. It is asked for each
 	// candidate, so it must not wait.
 	May  func(person jid.JID) bool
@@ -133,16 +133,21 @@ func (q *Query) in(s *shard, gone bitset, from *hit) []hit {
 	if !ok {
 		return nil
 	}
-	var below []bool
-	if q.Unit != "" {
-		below = s.below(q.Unit)
+	below := make([][]bool, len(q.Units))
+	for i, u := range q.Units {
+		below[i] = s.below(u)
 	}
 	defer release(terms)
 	w := sweepPool.Get().(*sweep)
 	defer w.release()
 	w.terms, w.most, w.back = terms, q.Most+1, q.back()
 	w.may = func(person uint32) bool {
-		return !gone.has(person) && (below == nil || below[s.units[person]]) && (q.May == nil || q.May(s.jids[person]))
+		for _, is := range below {
+			if !is[s.units[person]] {
+				return false
+			}
+		}
+		return !gone.has(person) && (q.May == nil || q.May(s.jids[person]))
 	}
 	if from != nil {
 		w.from, w.open = place{from.place.score, s.position(from)}, s != from.s

@@ -107,7 +107,11 @@ func (b *shardBuilder) add(p Person) {
 	b.packer.add(&p)
 	b.ofAt = append(b.ofAt, uint32(len(b.of)))
 	b.names = append(b.names, sortName(&p))
-	b.text(FieldName, p.Name)
+	name := FieldName
+	if p.Given == "" && p.Family == "" {
+		name |= FieldGiven | FieldFamily // either may be meant
+	}
+	b.text(name, p.Name)
 	b.text(FieldGiven, p.Given)
 	b.text(FieldFamily, p.Family)
 	local := p.JID.Local()
