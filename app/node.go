@@ -58,6 +58,7 @@ type node struct {
 	offline   *offline.Service
 	xml       *private.Service
 	cards     *vcard.Service
+	people    joined
 	sessions  *session.Manager
 	bosh      *bosh.Handler
 	websocket *websocket.Door
@@ -120,6 +121,7 @@ func (n *node) buildStore(ctx context.Context) error {
 	}
 	a := authConfig(n.cfg)
 	a.Secret, a.Derivations, a.Log = secret, n.cfg.Auth.Derivations, n.log
+	a.Changed = n.accountsChanged()
 	n.accounts = auth.New(n.store, a)
 	return nil
 }
@@ -205,6 +207,7 @@ func (n *node) buildCore(ctx context.Context) error {
 	n.xml.Register(n.mux)
 	n.cards = vcard.New(vcard.Config{Store: n.store, MaxBytes: int(n.cfg.Limits.VCard)})
 	n.cards.Register(n.mux)
+	n.buildPeople()
 	account.Register(n.mux, account.Config{Accounts: n.accounts, Contacts: n.rosters, Sessions: n, Fixed: !n.cfg.Auth.ChangePassword})
 	session.Register(n.mux)
 	disco := mux.Disco{

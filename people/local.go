@@ -28,15 +28,19 @@ type LocalConfig struct {
 
 // Local is the source of those who have an account of this server.
 type Local struct {
-	cfg  LocalConfig
-	kick chan struct{}
+	cfg   LocalConfig
+	kick  chan struct{}
+	first chan struct{} // closed when everybody was told of
 }
 
 // NewLocal makes a Local.
 func NewLocal(cfg LocalConfig) *Local {
 	cfg.Look, cfg.Whole = cmp.Or(cfg.Look, 5*time.Second), cmp.Or(cfg.Whole, time.Hour)
-	return &Local{cfg: cfg, kick: make(chan struct{}, 1)}
+	return &Local{cfg: cfg, kick: make(chan struct{}, 1), first: make(chan struct{})}
 }
+
+// First is closed once everybody has been told of for the first time.
+func (l *Local) First() <-chan struct{} { return l.first }
 
 // Kick has the accounts read again soon: one has changed.
 func (l *Local) Kick() {
@@ -59,6 +63,9 @@ func (l *Local) Run(ctx context.Context, to Sink) error {
 		if err == nil && (kicked || whole.IsZero() || !time.Now().Before(whole) || !bytes.Equal(next, mark)) {
 			// The mark is older than what is read, so no change is missed.
 			if err = to.Replace(ctx, l.all(ctx)); err == nil {
+				if whole.IsZero() {
+					close(l.first)
+				}
 				mark, whole = bytes.Clone(next), time.Now().Add(jitter(l.cfg.Whole))
 			}
 		}
