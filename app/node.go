@@ -205,9 +205,12 @@ func (n *node) buildCore(ctx context.Context) error {
 	inf.Register(n.mux)
 	n.xml = private.New(private.Config{Store: n.store, Limits: privateLimits(n.cfg)})
 	n.xml.Register(n.mux)
-	n.cards = vcard.New(vcard.Config{Store: n.store, MaxBytes: int(n.cfg.Limits.VCard)})
-	n.cards.Register(n.mux)
 	n.buildPeople()
+	n.cards = vcard.New(vcard.Config{
+		Store: n.store, MaxBytes: int(n.cfg.Limits.VCard), People: n.people.index, Visibility: n.findable(),
+		Directory: n.directory, Photos: photos{n}, Log: n.log,
+	})
+	n.cards.Register(n.mux)
 	account.Register(n.mux, account.Config{Accounts: n.accounts, Contacts: n.rosters, Sessions: n, Fixed: !n.cfg.Auth.ChangePassword})
 	session.Register(n.mux)
 	disco := mux.Disco{

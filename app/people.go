@@ -13,6 +13,7 @@ import (
 	"github.com/deskline/deskline/auth"
 	"github.com/deskline/deskline/people"
 	"github.com/deskline/deskline/search"
+	"github.com/deskline/deskline/vcard"
 	"github.com/deskline/deskline/xmpp/jid"
 )
 
@@ -82,9 +83,9 @@ func (n *node) buildPeople() {
 // isSearched reports whether the people of a domain can be searched.
 func (n *node) isSearched(domain string) bool { return n.cfg.Search.Local || n.directory(domain) }
 
-// findable says who finds whom.
+// findable says who finds whom, and reads what is known of them.
 func (n *node) findable() people.Visibility {
-	if n.cfg.Search.Local {
+	if n.cfg.Search.Local && n.cfg.Search.Enabled != "off" {
 		return n.people.seen
 	}
 	return unlisted{n.people.seen, n.directory}
@@ -98,6 +99,19 @@ type unlisted struct {
 
 func (u unlisted) MaySee(searcher, person jid.JID) bool {
 	return u.directory(person.Domain()) && u.Visibility.MaySee(searcher, person)
+}
+
+// photos asks the source that has somebody for their picture.
+type photos struct{ n *node }
+
+// Photo implements vcard.Photos.
+func (p photos) Photo(ctx context.Context, person people.Person) (mime string, data []byte, err error) {
+	for _, s := range p.n.people.sources {
+		if from, ok := s.source.(vcard.Photos); ok && slices.Contains(s.domains, person.JID.Domain()) {
+			return from.Photo(ctx, person)
+		}
+	}
+	return "", nil, nil
 }
 
 // firstPeople is how long the start waits for the local accounts, so that search
