@@ -53,7 +53,8 @@ func (s *shard) lookUp(terms []Term) (all []found, ok bool) {
 				continue
 			}
 			x := span{lo, hi, math.MaxUint32}
-			if s.word(lo) == p {
+			// A single letter is the beginning of a name, not the whole initial.
+			if len(p) > 1 && s.word(lo) == p {
 				x.whole = lo
 			}
 			f.spans = append(f.spans, x)

@@ -64,6 +64,7 @@ func TestSearch(t *testing.T) {
 	for _, tt := range []struct{ name, typed, want string }{
 		{"whole words first, names before ids before mail, then in order", "anna", "annab amueller anna soren u4711"},
 		{"prefix", "ann", "annab amueller anna soren u4711"},
+		{"an initial is no whole word", "q", "anna"},
 		{"any word", "mül", "amueller u4711"},
 		{"without the accent", "muller", "amueller u4711"},
 		{"spelled without it", "mueller", "amueller u4711"},
