@@ -33,6 +33,7 @@ type Metrics struct {
 	store          *prometheus.HistogramVec
 	storeErrors    *prometheus.CounterVec
 	failovers      *prometheus.CounterVec
+	searches       searches
 
 	reasons, results labels
 }
@@ -69,6 +70,7 @@ func NewMetrics(version string, log *slog.Logger) *Metrics {
 	build.Set(1)
 	m.registry.MustRegister(m.delivery, m.logins, m.ended, m.store, m.storeErrors, m.failovers, stanzas, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.searches = newSearches(m.registry)
 	return m
 }
 

@@ -66,7 +66,7 @@ func (n *node) buildPeople() {
 	}
 	p.local = people.NewLocal(people.LocalConfig{Domains: domains, Page: n.localPeople, Mark: n.accountsMark, Log: n.log})
 	n.addPeople("local", domains, p.local)
-	c := search.Config{Index: p.index, Visibility: n.findable(), Limits: searchLimits(n.cfg)}
+	c := search.Config{Index: p.index, Visibility: n.findable(), Limits: searchLimits(n.cfg), Searched: n.metrics.Searched, Refused: n.metrics.SearchRefused}
 	if n.cfg.Search.Enabled != "on" {
 		c.Expected = n.isSearched
 	}

@@ -20,7 +20,7 @@ type LocalConfig struct {
 	// Mark returns what is different after each change of an account, on any node
 	// and by any command.
 	Mark func(ctx context.Context) ([]byte, error)
-	// Look is how often the mark is read, default 5 s; Whole is how often everybody
+	// Look is how often the mark is read, default 2 s; Whole is how often everybody
 	// is, whatever the mark says, default 1 h.
 	Look, Whole time.Duration
 	Log         *slog.Logger
@@ -35,7 +35,7 @@ type Local struct {
 
 // NewLocal makes a Local.
 func NewLocal(cfg LocalConfig) *Local {
-	cfg.Look, cfg.Whole = cmp.Or(cfg.Look, 5*time.Second), cmp.Or(cfg.Whole, time.Hour)
+	cfg.Look, cfg.Whole = cmp.Or(cfg.Look, 2*time.Second), cmp.Or(cfg.Whole, time.Hour)
 	return &Local{cfg: cfg, kick: make(chan struct{}, 1), first: make(chan struct{})}
 }
 

@@ -45,6 +45,10 @@ type Config struct {
 	// Off says why there is no search at all, as TurnedOff; "" = there is.
 	Off    string
 	Limits Limits
+	// Searched is told how long an answer took, Refused that a user searched too
+	// often; both may be nil.
+	Searched func(took time.Duration)
+	Refused  func()
 }
 
 // Reasons why there is no search, as clients are told.
@@ -58,14 +62,18 @@ type Service struct {
 	cfg     Config
 	limits  atomic.Pointer[Limits]
 	limiter *limiter
-	served  atomic.Uint64
-	refused atomic.Uint64
 }
 
 // New makes a Service.
 func New(cfg Config) *Service {
 	if cfg.Visibility == nil {
 		cfg.Visibility = people.SameDomain{}
+	}
+	if cfg.Searched == nil {
+		cfg.Searched = func(time.Duration) {}
+	}
+	if cfg.Refused == nil {
+		cfg.Refused = func() {}
 	}
 	s := &Service{cfg: cfg, limiter: newLimiter()}
 	s.SetLimits(cfg.Limits)
@@ -85,15 +93,6 @@ func (s *Service) SetLimits(l Limits) {
 
 // Limits returns what is in force.
 func (s *Service) Limits() Limits { return *s.limits.Load() }
-
-// Stats are counts since the start.
-type Stats struct {
-	Served  uint64 // searches answered
-	Refused uint64 // those too many of one user
-}
-
-// Stats returns the counts since the start.
-func (s *Service) Stats() Stats { return Stats{s.served.Load(), s.refused.Load()} }
 
 // Register adds search to the domains. Without search the feature is not told
 // and requests are answered with the reason.
@@ -140,8 +139,9 @@ func (s *Service) set(_ context.Context, req *mux.Request) ([]byte, error) {
 	}
 	searcher := req.Stanza.From.Bare()
 	limits := s.Limits()
-	if !s.limiter.take(searcher, limits.Rate, time.Now()) {
-		s.refused.Add(1)
+	begun := time.Now()
+	if !s.limiter.take(searcher, limits.Rate, begun) {
+		s.cfg.Refused()
 		return nil, stanza.NewError(stanza.Wait, "resource-constraint", "too many searches; wait a moment")
 	}
 	el, err := req.Element()
@@ -152,7 +152,6 @@ func (s *Service) set(_ context.Context, req *mux.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.served.Add(1)
 	q := people.Query{
 		Terms: a.terms, Units: a.units, Most: a.most, After: a.after, Before: a.before, Last: a.last,
 		Domains: s.domains(searcher, req.Owner),
@@ -165,7 +164,9 @@ func (s *Service) set(_ context.Context, req *mux.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.reply(result), nil
+	reply := a.reply(result)
+	s.cfg.Searched(time.Since(begun))
+	return reply, nil
 }
 
 // domains are those searched: of the searcher's own server all within reach, of
