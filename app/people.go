@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"iter"
 	"log/slog"
 	"slices"
 	"time"
@@ -125,7 +126,7 @@ func (n *node) startPeople(ctx context.Context, g *errgroup.Group) {
 		for _, sink := range n.people.sinks {
 			sinks = append(sinks, sink(s.name))
 		}
-		to := people.Tee(sinks...)
+		to := &reporting{Sink: people.Tee(sinks...), source: s.name, index: n.people.index, log: n.log}
 		g.Go(func() error { return s.source.Run(ctx, to) })
 	}
 	timer := time.NewTimer(firstPeople)
@@ -135,6 +136,38 @@ func (n *node) startPeople(ctx context.Context, g *errgroup.Group) {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
+}
+
+// reporting logs how long it took to take in all people of a source.
+type reporting struct {
+	people.Sink
+	source string
+	index  *people.Index
+	log    *slog.Logger
+	again  bool
+}
+
+// Replace implements people.Sink.
+func (r *reporting) Replace(ctx context.Context, all iter.Seq2[people.Person, error]) error {
+	begun, n := time.Now(), 0
+	err := r.Sink.Replace(ctx, func(yield func(people.Person, error) bool) {
+		for p, err := range all {
+			n++
+			if !yield(p, err) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	level := slog.LevelInfo
+	if r.again {
+		level = slog.LevelDebug
+	}
+	r.again = true
+	r.log.Log(ctx, level, "people read", "source", r.source, "people", n, "took", time.Since(begun).Round(time.Millisecond), "index_bytes", r.index.Size().Bytes)
+	return nil
 }
 
 // localPeople reads a page of accounts as people.

@@ -8,7 +8,7 @@ import (
 )
 
 // A delta is made anew at each change and searched beside its base, so it stays
-// small; then all become a base again.
+// small; when it would not, all become a base again.
 const (
 	minDelta   = 1024
 	deltaShare = 32 // of the base
@@ -22,10 +22,24 @@ func (l layer) changed(touched map[jid.JID]bool, put []Person) layer {
 	for i := range put {
 		touched[put[i].JID], last[put[i].JID] = true, i
 	}
+	for j := range touched {
+		if i, ok := l.base.find(j); ok {
+			l.gone.set(i)
+		}
+	}
+	all := len(put)+l.delta.len()+l.gone.n > l.maxDelta()
 	b := newShardBuilder(len(put) + l.delta.len())
-	for i := range l.delta.len() {
+	if all {
+		b = newShardBuilder(len(put) + l.delta.len() + l.base.len())
+		for i := range uint32(l.base.len()) {
+			if !l.gone.has(i) {
+				b.add(l.base.person(i))
+			}
+		}
+	}
+	for i := range uint32(l.delta.len()) {
 		if !touched[l.delta.jids[i]] {
-			b.add(l.delta.person(uint32(i)))
+			b.add(l.delta.person(i))
 		}
 	}
 	for i := range put {
@@ -35,34 +49,15 @@ func (l layer) changed(touched map[jid.JID]bool, put []Person) layer {
 			b.add(p)
 		}
 	}
-	for j := range touched {
-		if i, ok := l.base.find(j); ok {
-			l.gone.set(i)
-		}
-	}
-	l.delta = b.build()
-	if l.delta.len()+l.gone.n > l.maxDelta() {
-		return l.compact()
+	if all {
+		l.setBase(b.build())
+	} else {
+		l.delta = b.build()
 	}
 	return l
 }
 
 func (l *layer) maxDelta() int { return max(minDelta, l.base.len()/deltaShare) }
-
-// compact makes a base of all.
-func (l layer) compact() layer {
-	b := newShardBuilder(l.base.len() + l.delta.len())
-	for i := range uint32(l.base.len()) {
-		if !l.gone.has(i) {
-			b.add(l.base.person(i))
-		}
-	}
-	for i := range uint32(l.delta.len()) {
-		b.add(l.delta.person(i))
-	}
-	l.setBase(b.build())
-	return l
-}
 
 // setBase puts a new full picture in place. Somebody told twice is there once.
 func (l *layer) setBase(s *shard) {

@@ -74,6 +74,8 @@ type shard struct {
 
 	heavy map[heavyKey][]byte
 
+	unitNames map[uint32]string // folded, by their number in shared
+
 	unitsMu    sync.Mutex        // guards unitsBelow
 	unitsBelow map[string][]bool // of some units asked for lately
 }
@@ -215,6 +217,7 @@ func (b *shardBuilder) build() *shard {
 	s.join(b, order, rank)
 	s.heavy = map[heavyKey][]byte{}
 	s.setHeavy(0, uint32(len(s.wordAt)-1), 0)
+	s.setUnits()
 	return s
 }
 

@@ -43,6 +43,16 @@ func foldDN(dn string) string {
 	return b.String()
 }
 
+// setUnits folds the names of all units once.
+func (s *shard) setUnits() {
+	s.unitNames = map[uint32]string{}
+	for _, u := range s.units {
+		if _, ok := s.unitNames[u]; !ok {
+			s.unitNames[u] = foldDN(s.shared[u])
+		}
+	}
+}
+
 // unitsKept bounds the answers of below that are kept.
 const unitsKept = 16
 
@@ -55,11 +65,8 @@ func (s *shard) below(base string) []bool {
 	}
 	is := make([]bool, len(s.shared))
 	folded := foldDN(base)
-	asked := make([]bool, len(s.shared))
-	for _, u := range s.units {
-		if !asked[u] {
-			asked[u], is[u] = true, below(foldDN(s.shared[u]), folded)
-		}
+	for u, dn := range s.unitNames {
+		is[u] = below(dn, folded)
 	}
 	if len(s.unitsBelow) >= unitsKept || s.unitsBelow == nil {
 		s.unitsBelow = map[string][]bool{}
