@@ -34,6 +34,7 @@ type Metrics struct {
 	storeErrors    *prometheus.CounterVec
 	failovers      *prometheus.CounterVec
 	tokens         *prometheus.CounterVec
+	searches       searches
 
 	reasons, results labels
 }
@@ -71,6 +72,7 @@ func NewMetrics(version string, log *slog.Logger) *Metrics {
 	build.Set(1)
 	m.registry.MustRegister(m.delivery, m.logins, m.ended, m.store, m.storeErrors, m.failovers, m.tokens, stanzas, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.searches = newSearches(m.registry)
 	return m
 }
 

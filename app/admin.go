@@ -30,13 +30,21 @@ func (n *node) buildAdmin(context.Context) error {
 		n.admin.Describe("cluster", n.checkCluster)
 	}
 	return n.metrics.Watch(admin.Sources{
-		Sessions:          map[string]func() int{"bosh": func() int { return n.bosh.Stats().Sessions }, "websocket": n.websocket.Len},
-		Held:              func() int { return int(n.bosh.Stats().Held) },
-		Queued:            func() (int, int64) { s := n.bosh.Stats(); return int(s.Queued), s.QueuedBytes },
-		Connections:       n.edge.Connections,
-		Refused:           n.edge.Refused,
-		Gauges:            map[string]func() float64{"deskline_logins_waiting": func() float64 { return float64(n.accounts.Stats().Waiting) }},
-		GaugeHelp:         map[string]string{"deskline_logins_waiting": "Passwords that wait for their turn to be checked."},
+		Sessions:    map[string]func() int{"bosh": func() int { return n.bosh.Stats().Sessions }, "websocket": n.websocket.Len},
+		Held:        func() int { return int(n.bosh.Stats().Held) },
+		Queued:      func() (int, int64) { s := n.bosh.Stats(); return int(s.Queued), s.QueuedBytes },
+		Connections: n.edge.Connections,
+		Refused:     n.edge.Refused,
+		Gauges: map[string]func() float64{
+			"deskline_logins_waiting":     func() float64 { return float64(n.accounts.Stats().Waiting) },
+			"deskline_people":             func() float64 { return float64(n.people.index.Size().People) },
+			"deskline_people_index_bytes": func() float64 { return float64(n.people.index.Size().Bytes) },
+		},
+		GaugeHelp: map[string]string{
+			"deskline_logins_waiting":     "Passwords that wait for their turn to be checked.",
+			"deskline_people":             "People that can be searched.",
+			"deskline_people_index_bytes": "Memory of the index that people are searched in.",
+		},
 		CertificateExpiry: func() time.Time { return n.certs.NotAfter() },
 		Labelled:          append(n.clusterMetrics(), n.oauthMetrics()...),
 	})

@@ -119,6 +119,7 @@ func (n *node) start(ctx context.Context, g *errgroup.Group) {
 		g.Go(func() error { return n.takeover.grantAll(ctx) })
 	}
 	g.Go(func() error { return trim(ctx) })
+	n.startPeople(ctx, g)
 	if n.members != nil {
 		g.Go(func() error { return n.members.Run(ctx) })
 		g.Go(func() error { return n.recovery.Run(ctx) })

@@ -60,6 +60,7 @@ type node struct {
 	offline   *offline.Service
 	xml       *private.Service
 	cards     *vcard.Service
+	people    joined
 	sessions  *session.Manager
 	bosh      *bosh.Handler
 	websocket *websocket.Door
@@ -122,6 +123,7 @@ func (n *node) buildStore(ctx context.Context) error {
 	}
 	a := authConfig(n.cfg)
 	a.Secret, a.Derivations, a.Log = secret, n.cfg.Auth.Derivations, n.log
+	a.Changed = n.accountsChanged()
 	n.accounts = auth.New(n.store, a)
 	return n.buildOAuth()
 }
@@ -205,7 +207,11 @@ func (n *node) buildCore(ctx context.Context) error {
 	inf.Register(n.mux)
 	n.xml = private.New(private.Config{Store: n.store, Limits: privateLimits(n.cfg)})
 	n.xml.Register(n.mux)
-	n.cards = vcard.New(vcard.Config{Store: n.store, MaxBytes: int(n.cfg.Limits.VCard)})
+	n.buildPeople()
+	n.cards = vcard.New(vcard.Config{
+		Store: n.store, MaxBytes: int(n.cfg.Limits.VCard), People: n.people.index, Visibility: n.findable(),
+		Directory: n.directory, Photos: photos{n}, Log: n.log,
+	})
 	n.cards.Register(n.mux)
 	account.Register(n.mux, account.Config{Accounts: n.accounts, Contacts: n.rosters, Sessions: n, Fixed: !n.cfg.Auth.ChangePassword})
 	session.Register(n.mux)

@@ -49,6 +49,7 @@ func (n *node) apply(ctx context.Context, cfg configs.Config) error {
 	n.offline.SetLimits(offlineLimits(cfg))
 	n.xml.SetLimits(privateLimits(cfg))
 	n.cards.SetMaxBytes(int(cfg.Limits.VCard))
+	n.people.search.SetLimits(searchLimits(cfg))
 	n.sessions.SetLimits(sessionLimits(cfg))
 	n.bosh.SetConfig(n.boshConfig(cfg))
 	n.websocket.SetLimits(webSocketLimits(cfg))

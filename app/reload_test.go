@@ -113,6 +113,10 @@ var probes = map[string]func(n *node) any{
 	"limits.children": func(n *node) any {
 		return both{n.bosh.Config().Limits.Children, n.websocket.Limits().Stanza.Children}
 	},
+	"search.max_results":      func(n *node) any { return n.people.search.Limits().Most },
+	"search.min_length":       func(n *node) any { return n.people.search.Limits().MinLength },
+	"search.unit":             func(n *node) any { return n.people.search.Limits().Unit },
+	"search.rate":             func(n *node) any { return n.people.search.Limits().Rate },
 	"limits.contacts":         func(n *node) any { return n.rosters.MaxContacts() },
 	"limits.offline":          func(n *node) any { return n.offline.Limits().Messages },
 	"limits.offline_expiry":   func(n *node) any { return n.offline.Limits().Expiry },
@@ -171,7 +175,7 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 		"cluster.node": "n1", "cluster.listen": ":1", "cluster.advertise": "192.0.2.1", "cluster.public_url": "https://n1.example.com",
 		"cluster.internal_url": "http://192.0.2.1", "cluster.key": "MDEyMzQ1Njc4OWFiY2RlZg==", "cluster.seeds_file": "seeds",
 		"redis.url": "redis://redis.example.com", "redis.password": "secret", "redis.prefix": "other:", "redis.tls.ca_file": "ca.pem",
-		"redis.tls.server_name": "redis.example.com", "redis.sentinel.username": "a", "redis.sentinel.password": "secret",
+		"search.unit": "OU=Agents", "redis.tls.server_name": "redis.example.com", "redis.sentinel.username": "a", "redis.sentinel.password": "secret",
 	}
 	lists := map[string]string{
 		"domains": "example.com", "http.cors_origins": "https://a.example", "bosh.paths": "/b", "auth.mechanisms": "PLAIN", "certs.hosts": "a.example",

@@ -33,8 +33,9 @@ const (
 var people = []string{"alice", "bob", "carol", "dave", "eve"}
 
 // TestScripts plays each conversation with a node of its own, once over each
-// door. Two files may stand behind a script: deskline.yaml is the configuration,
-// and each line of contacts names people who have each other as contacts.
+// door. Three files may stand behind a script: deskline.yaml is the configuration,
+// each line of contacts names people who have each other as contacts, and each
+// of people says what somebody is called, with a mail address behind a comma.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob(filepath.Join("..", "testdata", "script", "*.txtar"))
@@ -52,12 +53,7 @@ func TestScripts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		contacts := ""
-		for _, f := range archive.Files {
-			if f.Name == "contacts" {
-				contacts = string(f.Data)
-			}
-		}
+		contacts := cast(archive)
 		if stores[contacts] == nil {
 			stores[contacts] = filledStore(t, contacts)
 		}
@@ -131,8 +127,35 @@ func TestWrongScripts(t *testing.T) {
 	}
 }
 
+// cast returns what filledStore takes.
+func cast(archive *txtar.Archive) string {
+	all := ""
+	for _, f := range archive.Files {
+		switch f.Name {
+		case "contacts":
+			all += string(f.Data)
+		case "people":
+			for line := range strings.Lines(string(f.Data)) {
+				all += "= " + line
+			}
+		}
+	}
+	return all
+}
+
+// named gives an account the name and the address in the lines of people.
+func named(a auth.Account, contacts string) auth.Account {
+	for line := range strings.Lines(contacts) {
+		if rest, ok := strings.CutPrefix(line, "= "+a.JID.Local()+" "); ok {
+			name, email, _ := strings.Cut(rest, ",")
+			a.Name, a.Email = strings.TrimSpace(name), strings.TrimSpace(email)
+		}
+	}
+	return a
+}
+
 // filledStore returns a store file with the accounts of all people and the
-// contacts that each line lists.
+// contacts that each line lists; a line that begins with = names somebody.
 func filledStore(t *testing.T, contacts string) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "deskline.db")
@@ -142,11 +165,14 @@ func filledStore(t *testing.T, contacts string) []byte {
 	}
 	accounts := auth.New(store, auth.Config{Mechanisms: []string{"SCRAM-SHA-256", "PLAIN"}})
 	for _, name := range people {
-		if err := accounts.Create(t.Context(), auth.Account{JID: jid.MustParse(name + "@" + domain)}, secret); err != nil {
+		if err := accounts.Create(t.Context(), named(auth.Account{JID: jid.MustParse(name + "@" + domain)}, contacts), secret); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for line := range strings.Lines(contacts) {
+		if strings.HasPrefix(line, "=") {
+			continue
+		}
 		var friends []roster.Friend
 		for _, name := range strings.Fields(line) {
 			friends = append(friends, roster.Friend{JID: jid.MustParse(name + "@" + domain)})
@@ -185,7 +211,7 @@ func newServer(t *testing.T, archive *txtar.Archive, store []byte) *stage {
 		switch f.Name {
 		case "deskline.yaml":
 			yaml = f.Data
-		case "contacts":
+		case "contacts", "people":
 		default:
 			t.Fatalf("%s means nothing here", f.Name)
 		}

@@ -111,12 +111,7 @@ func TestScriptsOnPair(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		contacts := ""
-		for _, f := range archive.Files {
-			if f.Name == "contacts" {
-				contacts = string(f.Data)
-			}
-		}
+		contacts := cast(archive)
 		if stores[contacts] == nil {
 			stores[contacts] = filledStore(t, contacts)
 		}

@@ -68,6 +68,10 @@ type Config struct {
 	// VerifiedTTL is how long a verified password need not be derived again;
 	// default 5 minutes, negative: never kept.
 	VerifiedTTL time.Duration
+	// Changed is called after accounts were made or deleted, or something of them
+	// has changed that others are shown; may be nil. The context is that of the
+	// change.
+	Changed func(ctx context.Context)
 	// Log gets no names of users and no passwords; default: none.
 	Log *slog.Logger
 }
@@ -86,6 +90,9 @@ func (c Config) withDefaults() Config {
 	c.FailuresPerMinute = cmp.Or(c.FailuresPerMinute, 20)
 	c.MaxDelay = cmp.Or(c.MaxDelay, 10*time.Second)
 	c.VerifiedTTL = cmp.Or(c.VerifiedTTL, 5*time.Minute)
+	if c.Changed == nil {
+		c.Changed = func(context.Context) {}
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -122,10 +129,10 @@ func New(store Store, cfg Config) *Service {
 }
 
 // SetConfig puts cfg in force for the attempts and passwords to come, but for
-// Secret, Derivations and Log, which stay as they are.
+// Secret, Derivations, Changed and Log, which stay as they are.
 func (s *Service) SetConfig(cfg Config) {
 	old := s.cfg.Load()
-	cfg.Secret, cfg.Derivations, cfg.Log = old.Secret, old.Derivations, old.Log
+	cfg.Secret, cfg.Derivations, cfg.Changed, cfg.Log = old.Secret, old.Derivations, old.Changed, old.Log
 	cfg = cfg.withDefaults()
 	s.throttle.set(cfg.FailuresPerMinute, cfg.MaxDelay)
 	s.verified.set(cfg.VerifiedTTL)
@@ -205,6 +212,7 @@ func (s *Service) Create(ctx context.Context, a Account, password string) error 
 		return fmt.Errorf("create account %s: %w", a.JID, err)
 	}
 	s.exists.forget(a.JID)
+	s.cfg.Load().Changed(ctx)
 	return nil
 }
 
@@ -231,10 +239,15 @@ func (s *Service) Update(ctx context.Context, bare jid.JID, change func(*Account
 	if err != nil {
 		return fmt.Errorf("update account %s: %w", bare, err)
 	}
+	before := a
+	before.Groups = slices.Clone(a.Groups)
 	change(&a)
 	a.Changed = time.Now().UTC()
 	if err := s.store.UpdateAccount(ctx, a); err != nil {
 		return fmt.Errorf("update account %s: %w", bare, err)
+	}
+	if a.Name != before.Name || a.Email != before.Email || a.Disabled != before.Disabled || !slices.Equal(a.Groups, before.Groups) {
+		s.cfg.Load().Changed(ctx)
 	}
 	return nil
 }
@@ -246,6 +259,7 @@ func (s *Service) Delete(ctx context.Context, bare jid.JID) error {
 	if err != nil {
 		return fmt.Errorf("delete account %s: %w", bare, err)
 	}
+	s.cfg.Load().Changed(ctx)
 	return nil
 }
 

@@ -59,6 +59,7 @@ func (l *loader) validate() {
 	l.checkLimits()
 	l.checkCluster()
 	l.checkRedis()
+	l.checkSearch()
 }
 
 // checkBounds compares with the tags of the field.

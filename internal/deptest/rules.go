@@ -14,8 +14,8 @@ const module = "github.com/deskline/deskline/"
 var tiers = [][]string{
 	{"internal/..."},
 	{"xmpp/..."},
-	{"router"},
-	{"session", "roster", "presence", "offline", "auth", "vcard", "private", "account", "info", "people"},
+	{"router", "people"},
+	{"session", "roster", "presence", "offline", "auth", "vcard", "private", "account", "info", "search"},
 	{"bosh", "websocket", "admin", "web", "certs", "cluster/...", "discovery", "oauth"},
 	{"store"},
 	{"store/..."},

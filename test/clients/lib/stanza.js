@@ -23,6 +23,8 @@ async function asked(promise) {
 }
 
 export function stanzaPlayer({ createClient }) {
+  const columns = (item) => Object.fromEntries(item.fields.map((f) => [f.name, String(f.value ?? '')]));
+
   return class StanzaPlayer extends Player {
     autoReceipts = true;
 
@@ -138,6 +140,21 @@ export function stanzaPlayer({ createClient }) {
 
     async setVCard({ fullName, nickname }) {
       await asked(this.client.publishVCard({ format: 'vcard-temp', fullName, records: [{ type: 'nickname', value: nickname }] }));
+    }
+
+    async searchFields(to) {
+      const { search } = await asked(this.client.sendIQ({ type: 'get', to, search: {} }));
+      return {
+        plain: ['email', 'first', 'last', 'nick'].filter((name) => search[{ email: 'email', first: 'firstName', last: 'familyName', nick: 'nick' }[name]] !== undefined),
+        form: search.form.fields.map((f) => f.name),
+      };
+    }
+
+    async search(to, field, typed) {
+      const { search } = await asked(this.client.sendIQ({
+        type: 'set', to, search: { form: { type: 'submit', fields: [{ name: field, type: 'text-single', value: typed }] } },
+      }));
+      return (search.form.items ?? []).map(columns);
     }
 
     async bookmarks() {
