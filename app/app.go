@@ -118,6 +118,10 @@ func (n *node) start(ctx context.Context, g *errgroup.Group) {
 		g.Go(func() error { return n.takeover.grantAll(ctx) })
 	}
 	g.Go(func() error { return trim(ctx) })
+	if n.directory != nil {
+		g.Go(func() error { return n.followDirectory(ctx) })
+		g.Go(func() error { return n.enforce(ctx) })
+	}
 	if n.members != nil {
 		g.Go(func() error { return n.members.Run(ctx) })
 		g.Go(func() error { return n.recovery.Run(ctx) })

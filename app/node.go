@@ -22,7 +22,9 @@ import (
 	"github.com/deskline/deskline/configs"
 	"github.com/deskline/deskline/discovery"
 	"github.com/deskline/deskline/info"
+	"github.com/deskline/deskline/ldap"
 	"github.com/deskline/deskline/offline"
+	"github.com/deskline/deskline/people"
 	"github.com/deskline/deskline/presence"
 	"github.com/deskline/deskline/private"
 	"github.com/deskline/deskline/roster"
@@ -51,6 +53,8 @@ type node struct {
 	shared    *live.Shared // nil on a node that stands alone, as takeover
 	takeover  *takeover
 	accounts  *auth.Service
+	directory *ldap.Directory // nil: all accounts are in the store
+	sinks     []people.Sink   // who is told of the people of the directory
 	mux       *mux.Mux
 	router    *router.Router
 	rosters   *roster.Service
@@ -79,7 +83,7 @@ func build(ctx context.Context, o Options) (*node, error) {
 		}
 		n.domains = append(n.domains, j)
 	}
-	for _, step := range []func(context.Context) error{n.buildStore, n.buildShared, n.buildCluster, n.buildCore, n.buildDoors, n.buildAdmin, n.demo, n.wake} {
+	for _, step := range []func(context.Context) error{n.buildStore, n.buildDirectory, n.buildShared, n.buildCluster, n.buildCore, n.buildDoors, n.buildAdmin, n.demo, n.wake} {
 		if err := step(ctx); err != nil {
 			n.close()
 			return nil, err
@@ -90,6 +94,9 @@ func build(ctx context.Context, o Options) (*node, error) {
 
 func (n *node) close() {
 	n.closeCluster()
+	if n.directory != nil {
+		n.directory.Close()
+	}
 	var err error
 	if n.store != nil {
 		err = n.store.Close()
@@ -205,7 +212,7 @@ func (n *node) buildCore(ctx context.Context) error {
 	n.xml.Register(n.mux)
 	n.cards = vcard.New(vcard.Config{Store: n.store, MaxBytes: int(n.cfg.Limits.VCard)})
 	n.cards.Register(n.mux)
-	account.Register(n.mux, account.Config{Accounts: n.accounts, Contacts: n.rosters, Sessions: n, Fixed: !n.cfg.Auth.ChangePassword})
+	account.Register(n.mux, account.Config{Accounts: n.accounts, Contacts: n.rosters, Sessions: n, Fixed: n.fixed})
 	session.Register(n.mux)
 	disco := mux.Disco{
 		Server:  mux.Identity{Category: "server", Type: "im", Name: "Deskline"},

@@ -68,6 +68,9 @@ type Config struct {
 	// VerifiedTTL is how long a verified password need not be derived again;
 	// default 5 minutes, negative: never kept.
 	VerifiedTTL time.Duration
+	// LoginCache is how long somebody who signed in by a Directory may do so again
+	// while that is away; 0: not at all.
+	LoginCache time.Duration
 	// Log gets no names of users and no passwords; default: none.
 	Log *slog.Logger
 }
@@ -94,8 +97,10 @@ func (c Config) withDefaults() Config {
 
 // Service signs clients in and changes accounts. Safe for concurrent use.
 type Service struct {
-	cfg      atomic.Pointer[Config]
-	store    Store
+	cfg       atomic.Pointer[Config]
+	store     Store
+	directory Directory // nil: all accounts are in the store
+	outage    *outage
 	deriving chan struct{} // a place for each derivation under way
 	waiting  atomic.Int64  // for such a place
 	derived  atomic.Uint64 // keys so far
@@ -115,6 +120,7 @@ func New(store Store, cfg Config) *Service {
 		throttle: newThrottle(cfg.FailuresPerMinute, cfg.MaxDelay),
 		verified: newVerified(cfg.VerifiedTTL),
 		exists:   newExistence(),
+		outage:   newOutage(cfg.LoginCache),
 	}
 	s.cfg.Store(&cfg)
 	return s
@@ -128,6 +134,7 @@ func (s *Service) SetConfig(cfg Config) {
 	cfg = cfg.withDefaults()
 	s.throttle.set(cfg.FailuresPerMinute, cfg.MaxDelay)
 	s.verified.set(cfg.VerifiedTTL)
+	s.outage.set(cfg.LoginCache)
 	s.cfg.Store(&cfg)
 }
 
@@ -143,11 +150,12 @@ type Stats struct {
 // Stats returns the figures of the moment.
 func (s *Service) Stats() Stats { return Stats{int(s.waiting.Load()), s.derived.Load()} }
 
-// Mechanisms returns what to offer on a channel, the strongest first.
-func (s *Service) Mechanisms(ch sasl.Channel) []string {
+// Mechanisms returns what to offer those of a domain on a channel, the strongest
+// first. A directory takes passwords alone.
+func (s *Service) Mechanisms(domain string, ch sasl.Channel) []string {
 	offered := make([]string, 0, len(mechanisms))
 	for _, m := range mechanisms {
-		if s.enabled(m) && (m != sasl.Plain || s.plainAllowed(ch)) {
+		if s.enabled(m) && (m == sasl.Plain && s.plainAllowed(ch) || m != sasl.Plain && !s.elsewhere(domain)) {
 			offered = append(offered, m)
 		}
 	}
@@ -157,7 +165,7 @@ func (s *Service) Mechanisms(ch sasl.Channel) []string {
 // Begin starts the exchange of a mechanism for an account of the domain. The
 // error is a *sasl.Failure.
 func (s *Service) Begin(_ context.Context, mech, domain string, ch sasl.Channel) (sasl.Exchange, error) {
-	if !s.enabled(mech) {
+	if !s.enabled(mech) || mech != sasl.Plain && s.elsewhere(domain) {
 		return nil, sasl.NewFailure(sasl.InvalidMechanism, "")
 	}
 	a := &attempt{service: s, mech: mech, domain: domain, remote: remoteKey(ch.Remote)}
@@ -247,6 +255,9 @@ func (s *Service) Exists(ctx context.Context, bare jid.JID) (bool, error) {
 		return false, nil
 	}
 	bare = bare.Bare()
+	if s.elsewhere(bare.Domain()) {
+		return s.existsElsewhere(ctx, bare)
+	}
 	known, ok, generation := s.exists.get(bare)
 	if ok {
 		return known, nil

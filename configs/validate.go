@@ -40,6 +40,11 @@ func (l *loader) normalise() {
 			l.cfg.Domains[i] = j.Domain()
 		}
 	}
+	for i, d := range l.cfg.LDAP.Domains {
+		if j, err := jid.New("", d, ""); err == nil {
+			l.cfg.LDAP.Domains[i] = j.Domain()
+		}
+	}
 }
 
 // validate leaves keys alone that have a problem already.
@@ -57,6 +62,7 @@ func (l *loader) validate() {
 	l.checkLimits()
 	l.checkCluster()
 	l.checkRedis()
+	l.checkLDAP()
 }
 
 // checkBounds compares with the tags of the field.

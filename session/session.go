@@ -92,7 +92,7 @@ func (s *Session) Features() []byte {
 	out := []byte("<stream:features xmlns:stream='" + stream.NS + "'>")
 	if s.at() == opened {
 		out = append(out, "<mechanisms xmlns='"+stream.NSSASL+"'>"...)
-		for _, mech := range s.m.cfg.Auth.Mechanisms(s.channel()) {
+		for _, mech := range s.m.cfg.Auth.Mechanisms(s.domain.Domain(), s.channel()) {
 			out = append(append(append(out, "<mechanism>"...), mech...), "</mechanism>"...)
 		}
 		if s.m.cfg.Hints != nil && !s.from.IsZero() {
