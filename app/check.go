@@ -24,7 +24,7 @@ type CheckResult struct {
 // certificate, the store, the addresses.
 func Check(ctx context.Context, cfg configs.Config) []CheckResult {
 	n := &node{cfg: cfg}
-	results := []CheckResult{checkCerts(n), checkStore(ctx, cfg)}
+	results := append([]CheckResult{checkCerts(n), checkStore(ctx, cfg)}, checkLDAP(ctx, cfg)...)
 	listeners := []struct{ name, addr string }{{"http.listen", cfg.HTTP.Listen}, {"admin.listen", cfg.Admin.Listen}}
 	if cfg.Cluster.Node != "" {
 		listeners = append(listeners, struct{ name, addr string }{"cluster.listen", cfg.Cluster.Listen})

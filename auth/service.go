@@ -101,13 +101,13 @@ type Service struct {
 	store     Store
 	directory Directory // nil: all accounts are in the store
 	outage    *outage
-	deriving chan struct{} // a place for each derivation under way
-	waiting  atomic.Int64  // for such a place
-	derived  atomic.Uint64 // keys so far
-	editing  chan struct{} // held while an account is read, changed and written
-	throttle *throttle
-	verified *verified
-	exists   *existence
+	deriving  chan struct{} // a place for each derivation under way
+	waiting   atomic.Int64  // for such a place
+	derived   atomic.Uint64 // keys so far
+	editing   chan struct{} // held while an account is read, changed and written
+	throttle  *throttle
+	verified  *verified
+	exists    *existence
 }
 
 // New makes a Service over a store.
