@@ -10,6 +10,7 @@ import (
 
 	"github.com/deskline/deskline/configs"
 	"github.com/deskline/deskline/internal/ldaptest"
+	"github.com/deskline/deskline/internal/redistest"
 )
 
 const inDirectory = "example.com"
@@ -58,12 +59,14 @@ func (s *server) attempt(user, password string) string {
 	return c.auth(user, password)
 }
 
-func (s *server) loginAt(user string) *client {
+func (s *server) loginAt(user string) *client { s.t.Helper(); return s.enter(user, "desk") }
+
+func (s *server) enter(user, resource string) *client {
 	s.t.Helper()
 	c, _ := s.openAt(inDirectory)
 	want(s.t, "auth", c.auth(user, password), "<success")
 	want(s.t, "restart", c.body("xmpp:restart='true' to='example.com'", ""), "urn:ietf:params:xml:ns:xmpp-bind")
-	want(s.t, "bind", c.send("<iq xmlns='jabber:client' type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>desk</resource></bind></iq>"), user+"@example.com/desk")
+	want(s.t, "bind", c.send("<iq xmlns='jabber:client' type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>"+resource+"</resource></bind></iq>"), user+"@example.com/"+resource)
 	return c
 }
 
@@ -195,4 +198,53 @@ func TestDirectoryAway(t *testing.T) {
 	metrics := get(t, "http://"+s.ops+"/metrics")
 	want(t, "metrics", metrics, "deskline_ldap_seconds_count{operation=\"bind\"}", "deskline_ldap_up{server=\""+d.URL()+"\"} 1", "deskline_ldap_people 3",
 		"deskline_ldap_enabled 3", "deskline_ldap_read_timestamp_seconds", "deskline_ldap_errors_total")
+}
+
+// TestDirectoryCluster withdraws chat from somebody who is signed in on each of two
+// nodes: each ends its own sessions, and both refuse new ones.
+func TestDirectoryCluster(t *testing.T) {
+	t.Parallel()
+	d, r := ldaptest.Start(t, ldaptest.Config{}), redistest.Start(t)
+	d.Load(inLDAP("anna") + inLDAP("ben") + "dn: cn=agents," + ldaptest.Groups + "\nobjectClass: groupOfNames\ncn: agents\nmember: uid=anna," + ldaptest.People +
+		"\nmember: uid=ben," + ldaptest.People + "\n\ndn: cn=chat," + ldaptest.Groups + "\nobjectClass: groupOfNames\ncn: chat\nmember: cn=agents," + ldaptest.Groups + "\n")
+	ports := freePorts(t, 4)
+	var nodes []*server
+	for i, name := range []string{"n1", "n2"} {
+		run(t, fmt.Sprintf(`
+domains: [example.com]
+data_dir: %q
+http: {listen: "127.0.0.1:%s"}
+admin: {listen: "off"}
+store: {kind: redis}
+redis: {url: %q}
+cluster: {node: %s, listen: "127.0.0.1:%s", public_url: "http://127.0.0.1:%[2]s", seeds: ["127.0.0.1:%[6]s", "127.0.0.1:%[7]s"], pairs: [[n1, n2]]}
+ldap:
+  urls: [%q]
+  base: %q
+  bind_dn: %q
+  bind_password: %q
+  refresh: 1s
+  enabled: {groups: ["cn=chat,%s"]}
+`, t.TempDir(), ports[i], r.URL(), name, ports[2+i], ports[2], ports[3], d.URL(), ldaptest.Base, ldaptest.Reader, ldaptest.ReaderPassword, ldaptest.Groups))
+		nodes = append(nodes, &server{t: t, addr: "127.0.0.1:" + ports[i]})
+	}
+	one, two, other := nodes[0].enter("anna", "one"), nodes[1].enter("anna", "two"), nodes[1].enter("ben", "desk")
+	want(t, "from node to node", one.ask(mail("ben", "hello")+"<presence xmlns='jabber:client'/>"), "id='ask")
+	d.Modify("dn: cn=agents," + ldaptest.Groups + "\nchangetype: modify\ndelete: member\nmember: uid=anna," + ldaptest.People + "\n")
+	var wg sync.WaitGroup
+	for _, c := range []*client{one, two} {
+		wg.Go(func() {
+			if got := c.over(); !strings.Contains(got, "chat is not enabled any more: not in the group cn=chat") {
+				t.Errorf("ended with %s", got)
+			}
+		})
+	}
+	wg.Wait()
+	for i, n := range nodes {
+		if got := n.attempt("anna", password); !strings.Contains(got, "account-disabled") {
+			t.Errorf("n%d: %s", i+1, got)
+		}
+	}
+	want(t, "others stay", other.ask(""), "id='ask")
+	want(t, "others stay", nodes[0].enter("ben", "again").ask(""), "id='ask")
 }

@@ -211,6 +211,8 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 		cfg.Redis.Sentinel.Master, cfg.Redis.Sentinel.Addrs = "m", []string{"redis.example.com:26379"}
 	case k.path == "redis.tls.cert_file" || k.path == "redis.tls.key_file":
 		cfg.Redis.TLS.CertFile, cfg.Redis.TLS.KeyFile = certFile, keyFile
+	case k.path == "demo.enabled":
+		cfg.Demo.Enabled, cfg.Domains, cfg.LDAP.Domains = true, []string{"localhost", "example.com"}, []string{"example.com"}
 	case k.path == "ldap.start_tls":
 		cfg.LDAP.StartTLS = true
 	case k.path == "ldap.bind_dn":

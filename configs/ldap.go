@@ -112,7 +112,7 @@ func (l *loader) checkLDAP() {
 		l.add("ldap.enabled.attribute", "is missing, name the attribute that has to have ldap.enabled.value")
 	}
 	l.checkLDAPFilters(c)
-	if len(c.URLs) > 0 {
+	if len(c.URLs) > 0 && len(l.cfg.Domains) > 0 {
 		l.checkLDAPInUse(c)
 	}
 }
@@ -124,6 +124,9 @@ func (l *loader) checkLDAPInUse(c LDAP) {
 	}
 	if len(l.cfg.DirectoryDomains()) > 1 && (c.Attributes.Domain == "" || c.Attributes.Domain == "-") {
 		l.add("ldap.attributes.domain", "is missing: ldap.domains has several, so name the attribute that tells to which somebody belongs, such as mail; or set ldap.domains to one")
+	}
+	if l.cfg.Demo.Enabled && slices.Contains(l.cfg.DirectoryDomains(), l.cfg.Domains[0]) {
+		l.add("demo.enabled", "makes local accounts in %s, whose people are in the directory; set ldap.domains to others", l.cfg.Domains[0])
 	}
 	if !slices.Contains(l.cfg.Auth.Mechanisms, "PLAIN") && !l.has("auth.mechanisms") {
 		l.add("auth.mechanisms", "has no PLAIN, without which nobody of the directory can sign in: it tells passwords to no one, but checks them")
@@ -142,8 +145,18 @@ func (l *loader) checkLDAPFilters(c LDAP) {
 	}
 	a := c.Attributes
 	names := []struct{ key, text string }{
-		{"user", a.User}, {"domain", a.Domain}, {"name", a.Name}, {"given", a.Given}, {"family", a.Family}, {"mail", a.Mail}, {"title", a.Title},
-		{"department", a.Department}, {"company", a.Company}, {"entity", a.Entity}, {"photo", a.Photo}, {"groups", a.Groups},
+		{"user", a.User},
+		{"domain", a.Domain},
+		{"name", a.Name},
+		{"given", a.Given},
+		{"family", a.Family},
+		{"mail", a.Mail},
+		{"title", a.Title},
+		{"department", a.Department},
+		{"company", a.Company},
+		{"entity", a.Entity},
+		{"photo", a.Photo},
+		{"groups", a.Groups},
 	}
 	for _, phone := range a.Phones {
 		names = append(names, struct{ key, text string }{"phones", phone})

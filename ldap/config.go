@@ -96,8 +96,18 @@ func (c Config) complete() (Config, error) {
 	}
 	a, of := &c.Attributes, s.attributes
 	for _, f := range []struct{ name, other *string }{
-		{&a.User, &of.User}, {&a.Domain, &of.Domain}, {&a.Name, &of.Name}, {&a.Given, &of.Given}, {&a.Family, &of.Family}, {&a.Mail, &of.Mail},
-		{&a.Title, &of.Title}, {&a.Department, &of.Department}, {&a.Company, &of.Company}, {&a.Entity, &of.Entity}, {&a.Photo, &of.Photo}, {&a.Groups, &of.Groups},
+		{&a.User, &of.User},
+		{&a.Domain, &of.Domain},
+		{&a.Name, &of.Name},
+		{&a.Given, &of.Given},
+		{&a.Family, &of.Family},
+		{&a.Mail, &of.Mail},
+		{&a.Title, &of.Title},
+		{&a.Department, &of.Department},
+		{&a.Company, &of.Company},
+		{&a.Entity, &of.Entity},
+		{&a.Photo, &of.Photo},
+		{&a.Groups, &of.Groups},
 	} {
 		if *f.name = cmp.Or(*f.name, *f.other); *f.name == "-" {
 			*f.name = ""

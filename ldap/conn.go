@@ -91,7 +91,7 @@ func (s *server) dial(ctx context.Context, asService bool) (_ *conn, err error) 
 	if err != nil {
 		return nil, err
 	}
-	var transport net.Conn = raw
+	transport := raw
 	if s.secure {
 		client := tls.Client(raw, s.tls)
 		if err := client.HandshakeContext(ctx); err != nil {

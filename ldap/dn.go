@@ -39,6 +39,7 @@ func fold(dn string) string {
 	parts := strings.Split(strings.ToLower(dn), ",")
 	for i, p := range parts {
 		name, value, ok := strings.Cut(p, "=")
+		parts[i] = strings.TrimSpace(p)
 		if ok {
 			parts[i] = strings.TrimSpace(name) + "=" + strings.TrimSpace(value)
 		}

@@ -46,7 +46,7 @@ func (e *DisabledError) Error() string { return "may not use chat: " + e.Why }
 
 // Metrics is told of each operation. Calls must be cheap.
 type Metrics interface {
-	// Operation is called with connect, search, bind, page or sync.
+	// Operation is called with connect, search, bind or page.
 	Operation(name string, took time.Duration, err error)
 }
 

@@ -37,6 +37,19 @@ func (d *Directory) readGroups(ctx context.Context, c *conn) (*groups, error) {
 	err := d.pages(ctx, c, d.cfg.GroupBase, false, d.Settings().GroupFilter, names, func(e *goldap.Entry) error {
 		return d.addGroup(ctx, c, g, e)
 	})
+	// Those that matter most may be elsewhere.
+	for _, dn := range d.Settings().Enabled.Groups {
+		if _, known := g.byKey[dnKey(dn)]; known || err != nil {
+			continue
+		}
+		var e *goldap.Entry
+		if e, err = d.read(ctx, c, dn, names...); err == nil && e != nil {
+			err = d.addGroup(ctx, c, g, e)
+		}
+		if err == nil && e == nil {
+			d.cfg.Log.WarnContext(ctx, "no such group", "ldap_enabled_groups", dn)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read groups: %w", err)
 	}
@@ -100,11 +113,11 @@ func (d *Directory) rest(ctx context.Context, c *conn, dn, name, option string, 
 		}
 		option = ""
 		for _, a := range e.Attributes {
-			got, range_, ranged := strings.Cut(a.Name, ";range=") //nolint:revive,staticcheck // range is a word of Go
+			got, part, ranged := strings.Cut(a.Name, ";range=")
 			if !ranged || !strings.EqualFold(got, name) || len(a.Values) == 0 {
 				continue
 			}
-			option = range_
+			option = part
 			for _, v := range a.Values {
 				each(v)
 			}

@@ -21,6 +21,9 @@ type record struct {
 	recheck bool
 }
 
+// keys are what groups have of the person.
+func (r *record) keys() []key { return []key{dnKey(r.dn), uidKey(unescapeLocal(r.jid.Local()))} }
+
 // picture is everybody, as last read.
 type picture struct {
 	mu       sync.RWMutex // guards what follows

@@ -33,7 +33,7 @@ type reader struct {
 }
 
 // errShrunk says that a read lacks so many people that it has to be confirmed.
-var errShrunk = errors.New("more than half of the people are gone, which the next read has to confirm")
+var errShrunk = errors.New("more than half are missing, which the next read has to confirm")
 
 // batch is how many people are asked for by their ids at a time.
 const batch = 50
@@ -118,7 +118,7 @@ func (r *run) people(ctx context.Context) iter.Seq2[people.Person, error] {
 			return nil
 		})
 		if r.err == nil {
-			r.err = r.plausible(len(r.next.byID))
+			r.err = r.plausible(len(r.next.byID), r.next.enabled)
 		}
 		if r.err != nil {
 			tell(people.Person{}, r.err)
@@ -157,19 +157,17 @@ func (e *entry) record() record {
 	return record{jid: e.JID, id: e.ID, dn: e.dn, why: e.Why, sum: sum(e.Person), stamp: e.stamp, allowed: e.allowed, recheck: e.recheck}
 }
 
-// plausible refuses a read that lacks more than half of the people, unless the one
-// before did, too: a server that is being filled, or whose rules of access have
+// plausible refuses a read that lacks more than half of the people, or of those who
+// may chat, unless the one before did, too: a server that is being filled, or whose rules of access have
 // changed, must not end everybody's chats.
-func (r *reader) plausible(found int) error {
-	had, _, complete, _ := r.d.people.counts()
-	if !complete || had < 4 || found >= (had+1)/2 {
-		return nil
-	}
-	if r.suspect > 0 {
+func (r *reader) plausible(found, enabled int) error {
+	had, could, complete, _ := r.d.people.counts()
+	fewer := had >= 4 && 2*found < had
+	if !complete || !fewer && (could < 4 || 2*enabled >= could) || r.suspect > 0 {
 		return nil
 	}
 	r.suspect = had
-	return fmt.Errorf("%w: %d of %d are left", errShrunk, found, had)
+	return fmt.Errorf("%w: %d of %d are left, %d of %d who may chat", errShrunk, found, had, enabled, could)
 }
 
 // groupMark is the same as long as no group has changed.

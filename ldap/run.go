@@ -3,6 +3,7 @@ package ldap
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -134,6 +135,9 @@ func (r *reader) catchUp(ctx context.Context, c *conn) error {
 		return err
 	}
 	r.since, r.pending = r.nature.usn, nil
+	if r.sync != nil {
+		r.broken = 0 // it has told for a while
+	}
 	return nil
 }
 
@@ -150,11 +154,19 @@ func (r *reader) regrouped(ctx context.Context, c *conn) ([]string, error) {
 	}
 	old, depth := r.groups, d.Settings().Enabled.Depth
 	list := d.people.ids(func(x *record) bool {
-		keys := []key{dnKey(x.dn), uidKey(unescapeLocal(x.jid.Local()))}
+		keys := x.keys()
 		return !slices.Equal(old.names(old.of(depth, keys...), nil), g.names(g.of(depth, keys...), nil))
 	})
 	if err := d.tryChain(ctx, c, g); err != nil {
 		return nil, err
+	}
+	if wanted := d.Settings().Enabled.Groups; len(wanted) > 0 && !d.chain.Load() {
+		out := d.people.ids(func(x *record) bool {
+			return x.why == "" && !g.inAny(g.of(depth, x.keys()...), nil, wanted)
+		})
+		if err := r.plausible(math.MaxInt/2, d.enabled()-len(out)); err != nil {
+			return nil, err
+		}
 	}
 	r.groups, r.mark = g, mark
 	return list, nil
@@ -200,7 +212,7 @@ func (r *reader) moved(ctx context.Context, c *conn) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := r.plausible(len(there)); err != nil {
+		if err := r.plausible(len(there), d.enabled()); err != nil {
 			return nil, err
 		}
 		list = d.people.ids(func(x *record) bool { return !there.has(x.id) })
@@ -226,9 +238,8 @@ func (r *reader) moved(ctx context.Context, c *conn) ([]string, error) {
 		}
 		return x.allowed != now
 	})...)
-	if _, enabled, _, _ := d.people.counts(); enabled >= 4 && 2*lost > enabled && r.suspect == 0 {
-		r.suspect = enabled
-		return nil, errShrunk
+	if err := r.plausible(math.MaxInt/2, d.enabled()-lost); err != nil {
+		return nil, err
 	}
 	r.suspect = 0
 	return list, nil

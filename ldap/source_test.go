@@ -114,6 +114,28 @@ func TestMany(t *testing.T) {
 	eventually(t, "a change", func() bool { p, _ := all.get("user1499"); return p.Name == "New" })
 }
 
+// TestShrunkGroup has a group be empty at once.
+func TestShrunkGroup(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.Start(t, ldaptest.Config{})
+	var ldif strings.Builder
+	var members []string
+	for i := range 10 {
+		ldif.WriteString(person(fmt.Sprint("user", i)))
+		members = append(members, dnOf(fmt.Sprint("user", i)))
+	}
+	s.Load(ldif.String() + groupOf("inner", members...) + groupOf("chat", groupDN("inner")))
+	cfg := config(s)
+	cfg.Refresh, cfg.Enabled.Groups = 2*time.Second, []string{groupDN("chat")}
+	d, _ := run(t, cfg)
+	s.Modify("dn: " + groupDN("inner") + "\nchangetype: modify\nreplace: member\nmember: " + dnOf("user1") + "\n")
+	eventually(t, "suspicion", func() bool { return d.Stats().Suspect })
+	if got := d.Stats().Enabled; got != 10 {
+		t.Errorf("%d may chat before a second read", got)
+	}
+	eventually(t, "confirmation", func() bool { return d.Stats().Enabled == 1 })
+}
+
 // TestShrunk has most people vanish at once, which has to be read twice.
 func TestShrunk(t *testing.T) {
 	t.Parallel()

@@ -32,6 +32,11 @@ func (d *Directory) Stats() Stats {
 	return s
 }
 
+func (d *Directory) enabled() int {
+	_, enabled, _, _ := d.people.counts()
+	return enabled
+}
+
 // Away returns why no server answers, nil if one does.
 func (d *Directory) Away() error {
 	for _, s := range d.servers {

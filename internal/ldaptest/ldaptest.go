@@ -26,13 +26,17 @@ const (
 	// Base is the suffix that every server begins with, empty but for ou=people
 	// and ou=groups.
 	Base = "dc=example,dc=com"
-	// People and Groups are the branches.
+	// People is the branch of people.
 	People = "ou=people," + Base
+	// Groups is the branch of groups.
 	Groups = "ou=groups," + Base
-	// Admin may do everything, Reader read everything but passwords.
-	Admin          = "cn=admin," + Base
-	AdminPassword  = "admin secret"
-	Reader         = "cn=reader," + Base
+	// Admin may do everything.
+	Admin = "cn=admin," + Base
+	// AdminPassword is the one of Admin.
+	AdminPassword = "admin secret"
+	// Reader may read everything but passwords.
+	Reader = "cn=reader," + Base
+	// ReaderPassword is the one of Reader.
 	ReaderPassword = "reader secret"
 )
 

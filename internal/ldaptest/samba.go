@@ -17,7 +17,8 @@ const (
 	// ADBase is the suffix of an Active Directory.
 	ADBase = "DC=ad,DC=example,DC=com"
 	// ADAdmin is who administers it.
-	ADAdmin         = "CN=Administrator,CN=Users," + ADBase
+	ADAdmin = "CN=Administrator,CN=Users," + ADBase
+	// ADAdminPassword is the one of ADAdmin.
 	ADAdminPassword = "Passw0rd!admin"
 )
 
