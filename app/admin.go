@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/deskline/deskline/admin"
@@ -29,6 +30,9 @@ func (n *node) buildAdmin(context.Context) error {
 	if n.recovery != nil {
 		n.admin.Describe("cluster", n.checkCluster)
 	}
+	if n.directory != nil {
+		n.admin.Describe("ldap", n.checkDirectory)
+	}
 	return n.metrics.Watch(admin.Sources{
 		Sessions:    map[string]func() int{"bosh": func() int { return n.bosh.Stats().Sessions }, "websocket": n.websocket.Len},
 		Held:        func() int { return int(n.bosh.Stats().Held) },
@@ -46,7 +50,7 @@ func (n *node) buildAdmin(context.Context) error {
 			"deskline_people_index_bytes": "Memory of the index that people are searched in.",
 		},
 		CertificateExpiry: func() time.Time { return n.certs.NotAfter() },
-		Labelled:          append(n.clusterMetrics(), n.oauthMetrics()...),
+		Labelled:          slices.Concat(n.clusterMetrics(), n.oauthMetrics(), n.directoryMetrics()),
 	})
 }
 

@@ -120,6 +120,9 @@ func (n *node) start(ctx context.Context, g *errgroup.Group) {
 	}
 	g.Go(func() error { return trim(ctx) })
 	n.startPeople(ctx, g)
+	if n.directory != nil {
+		g.Go(func() error { return n.enforce(ctx) })
+	}
 	if n.members != nil {
 		g.Go(func() error { return n.members.Run(ctx) })
 		g.Go(func() error { return n.recovery.Run(ctx) })

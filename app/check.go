@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/deskline/deskline/certs"
 	"github.com/deskline/deskline/configs"
@@ -24,8 +25,7 @@ type CheckResult struct {
 // certificate, the store, the addresses.
 func Check(ctx context.Context, cfg configs.Config) []CheckResult {
 	n := &node{cfg: cfg}
-	results := []CheckResult{checkCerts(n), checkStore(ctx, cfg)}
-	results = append(results, checkIssuers(ctx, cfg)...)
+	results := slices.Concat([]CheckResult{checkCerts(n), checkStore(ctx, cfg)}, checkIssuers(ctx, cfg), checkLDAP(ctx, cfg))
 	listeners := []struct{ name, addr string }{{"http.listen", cfg.HTTP.Listen}, {"admin.listen", cfg.Admin.Listen}}
 	if cfg.Cluster.Node != "" {
 		listeners = append(listeners, struct{ name, addr string }{"cluster.listen", cfg.Cluster.Listen})

@@ -22,6 +22,7 @@ import (
 	"github.com/deskline/deskline/configs"
 	"github.com/deskline/deskline/discovery"
 	"github.com/deskline/deskline/info"
+	"github.com/deskline/deskline/ldap"
 	"github.com/deskline/deskline/oauth"
 	"github.com/deskline/deskline/offline"
 	"github.com/deskline/deskline/presence"
@@ -53,6 +54,7 @@ type node struct {
 	takeover  *takeover
 	accounts  *auth.Service
 	oauth     *oauth.Service
+	directory *ldap.Directory // nil: all accounts are in the store
 	mux       *mux.Mux
 	router    *router.Router
 	rosters   *roster.Service
@@ -82,7 +84,7 @@ func build(ctx context.Context, o Options) (*node, error) {
 		}
 		n.domains = append(n.domains, j)
 	}
-	for _, step := range []func(context.Context) error{n.buildStore, n.buildShared, n.buildCluster, n.buildCore, n.buildDoors, n.buildAdmin, n.demo, n.wake} {
+	for _, step := range []func(context.Context) error{n.buildStore, n.buildDirectory, n.buildShared, n.buildCluster, n.buildCore, n.buildDoors, n.buildAdmin, n.demo, n.wake} {
 		if err := step(ctx); err != nil {
 			n.close()
 			return nil, err
@@ -93,6 +95,9 @@ func build(ctx context.Context, o Options) (*node, error) {
 
 func (n *node) close() {
 	n.closeCluster()
+	if n.directory != nil {
+		n.directory.Close()
+	}
 	var err error
 	if n.store != nil {
 		err = n.store.Close()
@@ -210,10 +215,10 @@ func (n *node) buildCore(ctx context.Context) error {
 	n.buildPeople()
 	n.cards = vcard.New(vcard.Config{
 		Store: n.store, MaxBytes: int(n.cfg.Limits.VCard), People: n.people.index, Visibility: n.findable(),
-		Directory: n.directory, Photos: photos{n}, Log: n.log,
+		Directory: n.listed, Photos: photos{n}, Log: n.log,
 	})
 	n.cards.Register(n.mux)
-	account.Register(n.mux, account.Config{Accounts: n.accounts, Contacts: n.rosters, Sessions: n, Fixed: !n.cfg.Auth.ChangePassword})
+	account.Register(n.mux, account.Config{Accounts: n.accounts, Contacts: n.rosters, Sessions: n, Fixed: n.fixed})
 	session.Register(n.mux)
 	disco := mux.Disco{
 		Server:  mux.Identity{Category: "server", Type: "im", Name: "Deskline"},

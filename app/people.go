@@ -42,9 +42,9 @@ func (n *node) addPeople(name string, domains []string, source people.Source) {
 	n.people.sources = append(n.people.sources, peopleSource{name, domains, source})
 }
 
-// directory reports whether a source other than the local accounts has the
+// listed reports whether a source other than the local accounts has the
 // people of a domain.
-func (n *node) directory(domain string) bool {
+func (n *node) listed(domain string) bool {
 	return slices.ContainsFunc(n.people.sources, func(s peopleSource) bool {
 		return s.source != people.Source(n.people.local) && slices.Contains(s.domains, domain)
 	})
@@ -57,11 +57,14 @@ func (n *node) buildPeople() {
 	if p.seen == nil {
 		p.seen = people.SameDomain{}
 	}
+	if n.directory != nil {
+		n.addPeople("ldap", n.cfg.DirectoryDomains(), directorySource{n.directory})
+	}
 	p.index = people.NewIndex()
 	p.sinks = append(p.sinks, p.index.Sink)
 	var domains []string
 	for _, d := range n.cfg.Domains {
-		if !n.directory(d) {
+		if !n.listed(d) {
 			domains = append(domains, d)
 		}
 	}
@@ -82,14 +85,14 @@ func (n *node) buildPeople() {
 }
 
 // isSearched reports whether the people of a domain can be searched.
-func (n *node) isSearched(domain string) bool { return n.cfg.Search.Local || n.directory(domain) }
+func (n *node) isSearched(domain string) bool { return n.cfg.Search.Local || n.listed(domain) }
 
 // findable says who finds whom, and reads what is known of them.
 func (n *node) findable() people.Visibility {
 	if n.cfg.Search.Local && n.cfg.Search.Enabled != "off" {
 		return n.people.seen
 	}
-	return unlisted{n.people.seen, n.directory}
+	return unlisted{n.people.seen, n.listed}
 }
 
 // unlisted hides local accounts.

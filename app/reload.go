@@ -40,6 +40,11 @@ func (n *node) apply(ctx context.Context, cfg configs.Config) error {
 	if err := n.certs.SetSource(ctx, n.certSource(cfg)); err != nil {
 		return err
 	}
+	if n.directory != nil {
+		if err := n.directory.SetSettings(directorySettings(cfg)); err != nil {
+			return err
+		}
+	}
 	if err := n.edge.SetPolicy(webPolicy(cfg)); err != nil {
 		return err // Validate lets nothing through that is refused here
 	}

@@ -23,6 +23,7 @@ func authConfig(cfg configs.Config) auth.Config {
 	return auth.Config{
 		Mechanisms: a.Mechanisms, PlainInsecure: a.Plain == "any", Iterations: a.Iterations,
 		FailuresPerMinute: a.FailedLoginsPerMinute, MaxDelay: a.MaxDelay, VerifiedTTL: ttl(a.VerifiedTTL),
+		LoginCache: cfg.LDAP.LoginCache,
 	}
 }
 

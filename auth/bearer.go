@@ -79,6 +79,9 @@ func (a *attempt) VerifyToken(ctx context.Context, authzid, token string) (jid.J
 // holder returns the account of whom an issuer vouches for, made if that is
 // wished.
 func (s *Service) holder(ctx context.Context, h Holder) (Account, error) {
+	if s.elsewhere(h.JID.Domain()) {
+		return s.listed(ctx, h.JID)
+	}
 	a, err := s.store.Account(ctx, h.JID)
 	if !errors.Is(err, ErrNotFound) {
 		return a, err
@@ -98,4 +101,18 @@ func (s *Service) holder(ctx context.Context, h Holder) (Account, error) {
 	}
 	s.cfg.Load().Log.InfoContext(ctx, "account made at its first sign-in by token")
 	return a, nil
+}
+
+// listed returns the account of somebody whom a directory has, if they may chat.
+func (s *Service) listed(ctx context.Context, user jid.JID) (Account, error) {
+	switch ok, err := s.directory.Exists(ctx, user); {
+	case err != nil:
+		return Account{}, err
+	case !ok:
+		return Account{}, &sasl.Failure{
+			Condition: sasl.AccountDisabled, Text: "this user may not use chat",
+			Cause: fmt.Errorf("token of %s: the directory does not have them, or they may not chat", user),
+		}
+	}
+	return s.ensure(ctx, user)
 }

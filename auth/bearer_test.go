@@ -158,3 +158,32 @@ func TestBearerThrottled(t *testing.T) {
 		}
 	})
 }
+
+// listing is a directory that has some people, by whether they may chat.
+type listing map[jid.JID]bool
+
+func (l listing) Holds(domain string) bool { return domain == "example.com" }
+
+func (l listing) Login(context.Context, jid.JID, string, func() error) error { return auth.ErrWrong }
+
+func (l listing) Exists(_ context.Context, user jid.JID) (bool, error) { return l[user], nil }
+
+func (l listing) Stamp(jid.JID) (uint64, bool) { return 0, false }
+
+func TestBearerOfDirectory(t *testing.T) {
+	s, store := newService(t, auth.Config{})
+	s.SetTokens(issuer{"alice": known["of alice"], "carol": known["of carol"], "dave": known["of dave"]})
+	carol := jid.MustParse("carol@example.com")
+	s.Join(listing{carol: true, alice: false})
+	if who, failure := bearer(t.Context(), s, "", "carol"); who != carol.String() || failure != "" {
+		t.Errorf("enabled: %s %s", who, failure)
+	}
+	if _, err := store.Account(t.Context(), carol); err != nil {
+		t.Errorf("contacts of carol have no account to hang on: %v", err)
+	}
+	for _, token := range []string{"alice", "dave"} { // not enabled, not in it
+		if who, failure := bearer(t.Context(), s, "", token); failure != sasl.AccountDisabled {
+			t.Errorf("%s: %s %s", token, who, failure)
+		}
+	}
+}

@@ -72,6 +72,9 @@ type Config struct {
 	// has changed that others are shown; may be nil. The context is that of the
 	// change.
 	Changed func(ctx context.Context)
+	// LoginCache is how long somebody who signed in by a Directory may do so again
+	// while that is away; 0: not at all.
+	LoginCache time.Duration
 	// Log gets no names of users and no passwords; default: none.
 	Log *slog.Logger
 }
@@ -101,16 +104,18 @@ func (c Config) withDefaults() Config {
 
 // Service signs clients in and changes accounts. Safe for concurrent use.
 type Service struct {
-	cfg      atomic.Pointer[Config]
-	store    Store
-	deriving chan struct{} // a place for each derivation under way
-	waiting  atomic.Int64  // for such a place
-	derived  atomic.Uint64 // keys so far
-	editing  chan struct{} // held while an account is read, changed and written
-	throttle *throttle
-	verified *verified
-	exists   *existence
-	tokens   Tokens // nil = none are taken
+	cfg       atomic.Pointer[Config]
+	store     Store
+	directory Directory // nil: all accounts are in the store
+	outage    *outage
+	deriving  chan struct{} // a place for each derivation under way
+	waiting   atomic.Int64  // for such a place
+	derived   atomic.Uint64 // keys so far
+	editing   chan struct{} // held while an account is read, changed and written
+	throttle  *throttle
+	verified  *verified
+	exists    *existence
+	tokens    Tokens // nil = none are taken
 }
 
 // New makes a Service over a store.
@@ -123,6 +128,7 @@ func New(store Store, cfg Config) *Service {
 		throttle: newThrottle(cfg.FailuresPerMinute, cfg.MaxDelay),
 		verified: newVerified(cfg.VerifiedTTL),
 		exists:   newExistence(),
+		outage:   newOutage(cfg.LoginCache),
 	}
 	s.cfg.Store(&cfg)
 	return s
@@ -136,6 +142,7 @@ func (s *Service) SetConfig(cfg Config) {
 	cfg = cfg.withDefaults()
 	s.throttle.set(cfg.FailuresPerMinute, cfg.MaxDelay)
 	s.verified.set(cfg.VerifiedTTL)
+	s.outage.set(cfg.LoginCache)
 	s.cfg.Store(&cfg)
 }
 
@@ -152,11 +159,11 @@ type Stats struct {
 func (s *Service) Stats() Stats { return Stats{int(s.waiting.Load()), s.derived.Load()} }
 
 // Mechanisms returns what to offer those of a domain on a channel, the strongest
-// first.
+// first. A directory takes passwords and tokens alone.
 func (s *Service) Mechanisms(domain string, ch sasl.Channel) []string {
 	offered := make([]string, 0, len(mechanisms))
 	for _, m := range mechanisms {
-		if s.enabled(m) && (m != sasl.Plain || s.plainAllowed(ch)) {
+		if s.enabled(m) && (m == sasl.Plain && s.plainAllowed(ch) || m != sasl.Plain && !s.elsewhere(domain)) {
 			offered = append(offered, m)
 		}
 	}
@@ -173,7 +180,7 @@ func (s *Service) Begin(_ context.Context, mech, domain string, ch sasl.Channel)
 	if mech == sasl.OAuthBearer {
 		return s.beginBearer(domain, ch)
 	}
-	if !s.enabled(mech) {
+	if !s.enabled(mech) || mech != sasl.Plain && s.elsewhere(domain) {
 		return nil, sasl.NewFailure(sasl.InvalidMechanism, "")
 	}
 	a := &attempt{service: s, mech: mech, domain: domain, remote: remoteKey(ch.Remote)}
@@ -270,6 +277,9 @@ func (s *Service) Exists(ctx context.Context, bare jid.JID) (bool, error) {
 		return false, nil
 	}
 	bare = bare.Bare()
+	if s.elsewhere(bare.Domain()) {
+		return s.existsElsewhere(ctx, bare)
+	}
 	known, ok, generation := s.exists.get(bare)
 	if ok {
 		return known, nil

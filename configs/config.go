@@ -32,6 +32,7 @@ type Config struct {
 	Cluster   Cluster   `key:"cluster"`
 	Discovery Discovery `key:"discovery"`
 	Redis     Redis     `key:"redis"`
+	LDAP      LDAP      `key:"ldap"`
 	Auth      Auth      `key:"auth"`
 	Search    Search    `key:"search"`
 	Certs     Certs     `key:"certs"`
@@ -205,6 +206,7 @@ func Default() Config {
 		Redis: Redis{
 			URL: "redis://127.0.0.1:6379/0", Prefix: "deskline:", Timeout: 2 * time.Second, Pool: 16,
 		},
+		LDAP: defaultLDAP(),
 		Auth: Auth{
 			Mechanisms: []string{"SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"},
 			Plain:      "secure", Iterations: 4096, FailedLoginsPerMinute: 20,

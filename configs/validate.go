@@ -41,6 +41,11 @@ func (l *loader) normalise() {
 		}
 	}
 	l.normaliseIssuers()
+	for i, d := range l.cfg.LDAP.Domains {
+		if j, err := jid.New("", d, ""); err == nil {
+			l.cfg.LDAP.Domains[i] = j.Domain()
+		}
+	}
 }
 
 // validate leaves keys alone that have a problem already.
@@ -60,6 +65,7 @@ func (l *loader) validate() {
 	l.checkCluster()
 	l.checkRedis()
 	l.checkSearch()
+	l.checkLDAP()
 }
 
 // checkBounds compares with the tags of the field.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/deskline/deskline/internal/ldaptest"
 	"github.com/deskline/deskline/internal/redistest"
 )
 
@@ -22,7 +23,8 @@ func TestMain(m *testing.M) {
 }
 
 func TestScripts(t *testing.T) {
-	redis := redistest.Start(t)
+	redis, directory := redistest.Start(t), ldaptest.Start(t, ldaptest.Config{})
+	directory.Load(directoryLDIF)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
@@ -34,6 +36,7 @@ func TestScripts(t *testing.T) {
 			// The race detector waits for a second at each exit otherwise.
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			env.Setenv("REDIS", redis.URL())
+			env.Setenv("LDAP", directory.URL())
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -45,6 +48,36 @@ func TestScripts(t *testing.T) {
 		},
 	})
 }
+
+// directoryLDIF has a group within a group, which has anna.
+const directoryLDIF = `dn: uid=anna,ou=people,dc=example,dc=com
+objectClass: inetOrgPerson
+uid: anna
+cn: Anna
+sn: A
+mail: anna@example.com
+
+dn: uid=ben,ou=people,dc=example,dc=com
+objectClass: inetOrgPerson
+uid: ben
+cn: Ben
+sn: B
+
+dn: cn=agents,ou=groups,dc=example,dc=com
+objectClass: groupOfNames
+cn: agents
+member: uid=anna,ou=people,dc=example,dc=com
+
+dn: cn=chat,ou=groups,dc=example,dc=com
+objectClass: groupOfNames
+cn: chat
+member: cn=agents,ou=groups,dc=example,dc=com
+
+dn: cn=others,ou=groups,dc=example,dc=com
+objectClass: groupOfNames
+cn: others
+member: uid=ben,ou=people,dc=example,dc=com
+`
 
 // await FILE PATTERN waits until the file has a line that matches.
 func await(ts *testscript.TestScript, neg bool, args []string) {
