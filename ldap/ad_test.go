@@ -76,8 +76,8 @@ func TestActiveDirectory(t *testing.T) {
 	eventually(t, "somebody gone", func() bool { _, ok := all.get("cora"); return !ok })
 	ad.Tool("user", "create", "nora", secret)
 	eventually(t, "somebody new", func() bool { _, ok := all.get("nora"); return ok })
-	if all.replaced != 1 {
-		t.Errorf("everybody was read %d times", all.replaced)
+	if got := all.reads(); got != 1 {
+		t.Errorf("everybody was read %d times", got)
 	}
 	// A locked account is told of as little as a wrong password.
 	ad.Tool("domain", "passwordsettings", "set", "--account-lockout-threshold=3")

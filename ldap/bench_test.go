@@ -59,7 +59,7 @@ func (quiet) Change(context.Context, []people.Person, []jid.JID) error { return 
 // BenchmarkRead_100000People reads everybody; the heap is what stays of them.
 func BenchmarkRead_100000People(b *testing.B) {
 	const count = 100_000
-	s := ldaptest.Start(b, ldaptest.Config{})
+	s := ldaptest.Start(b, ldaptest.Config{Plain: true, Extra: "sizelimit unlimited"})
 	s.LoadOffline(crowd(count))
 	cfg := config(s)
 	cfg.Enabled.Groups = []string{groupDN("chat")}

@@ -46,7 +46,7 @@ func (c *conn) run(ctx context.Context, f func(*goldap.Conn) error) error {
 	if !stop() {
 		c.broken = true
 		if err != nil {
-			return errors.Join(ctx.Err(), err)
+			return fmt.Errorf("no answer in time: %w", ctx.Err())
 		}
 		return nil
 	}

@@ -57,6 +57,23 @@ func TestLogin(t *testing.T) {
 	}
 }
 
+// TestReferral has a branch that is on another server, which is not followed.
+func TestReferral(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.Start(t, ldaptest.Config{})
+	s.Load(person("alice") + "dn: ou=away," + ldaptest.Base + "\nobjectClass: referral\nobjectClass: extensibleObject\nou: away\nref: ldap://127.0.0.1:1/ou=away\n")
+	d, all := run(t, config(s))
+	if err := d.Login(t.Context(), user("alice"), "alice's secret", nil); err != nil || all.len() != 1 {
+		t.Errorf("%v, %d people", err, all.len())
+	}
+	cfg := config(s)
+	cfg.Base = "ou=away," + ldaptest.Base
+	err := open(t, cfg).Login(t.Context(), user("alice"), "alice's secret", nil)
+	if err == nil || !strings.Contains(err.Error(), "refers to another one (result code 10), which is not followed") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestDisabled(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.Start(t, ldaptest.Config{})

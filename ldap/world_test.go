@@ -58,6 +58,12 @@ func (s *sink) get(name string) (people.Person, bool) {
 	return p, ok
 }
 
+func (s *sink) reads() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.replaced
+}
+
 func (s *sink) len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,7 +86,9 @@ func config(servers ...*ldaptest.Server) ldap.Config {
 
 func open(t *testing.T, cfg ldap.Config) *ldap.Directory {
 	t.Helper()
-	cfg.Log = slog.New(slog.NewTextHandler(&logWriter{t: t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.NewTextHandler(&logWriter{t: t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
 	d, err := ldap.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -110,16 +118,24 @@ func run(t *testing.T, cfg ldap.Config) (*ldap.Directory, *sink) {
 	return d, s
 }
 
-// logWriter passes the log to the test, until that ends.
+// logWriter passes the log to the test, until that ends, and keeps it.
 type logWriter struct {
 	t    *testing.T
 	mu   sync.Mutex
 	over bool
+	text strings.Builder
+}
+
+func (w *logWriter) has(text string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Contains(w.text.String(), text)
 }
 
 func (w *logWriter) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.text.Write(p)
 	if w.t.Context().Err() == nil && !w.over {
 		w.t.Log(strings.TrimSpace(string(p)))
 	} else {
