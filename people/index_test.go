@@ -3,6 +3,9 @@ package people_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -189,6 +192,7 @@ func TestSearchRestricted(t *testing.T) {
 // Pages, forwards and backwards, are the whole list; that some people are in the
 // base and some were changed since does not matter.
 func TestSearchPages(t *testing.T) {
+	t.Cleanup(people.SetSizes(50, 20, 8))
 	x := people.NewIndex()
 	sink := x.Sink("test")
 	all := made(300, domain)
@@ -238,60 +242,71 @@ func TestSearchPages(t *testing.T) {
 	}
 }
 
-// among returns the addresses of those found.
-func among(tb testing.TB, x *people.Index, typed string) map[string]bool {
-	tb.Helper()
-	found := map[string]bool{}
-	for _, p := range search(tb, x, typed, func(q *people.Query) { q.Most = 10000 }).People {
-		found[p.JID.String()] = true
-	}
-	return found
-}
-
-// Words that very many have are kept in another way; the answer is the same, and
-// stays so whatever changes.
+// Whatever is told in whatever order, what is found is what a fresh index over the
+// same people finds, in the same order.
 func TestSearchMany(t *testing.T) {
-	all := made(5600, domain)
+	t.Cleanup(people.SetSizes(64, 16, 8))
+	all := made(600, domain)
 	x := people.NewIndex()
 	sink := x.Sink("test")
-	if err := sink.Replace(t.Context(), told(all[:4400])); err != nil {
-		t.Fatal(err)
-	}
-	check := func(now []people.Person) {
-		t.Helper()
-		some := now[len(now)-200:]
-		few := filled(t, some)
-		for _, typed := range []string{"s", "se", "service", "services", "a s", "an anna", "+49", "0", "service 12", "s se ser", "mü"} {
-			found, want := among(t, x, typed), among(t, few, typed)
-			for _, p := range some {
-				if j := p.JID.String(); found[j] != want[j] {
-					t.Fatalf("%q finds %s: %t", typed, j, found[j])
-				}
+	r := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // the same each time
+	now := map[jid.JID]people.Person{}
+	for round := range 60 {
+		var put []people.Person
+		var gone []jid.JID
+		for range []int{1, 5, 40, 300}[r.IntN(4)] {
+			p := all[r.IntN(len(all))]
+			if r.IntN(3) == 0 {
+				gone = append(gone, p.JID)
+				delete(now, p.JID)
 			}
 		}
-		if n := x.Size().People; n != len(now) {
-			t.Fatalf("%d people, want %d", n, len(now))
+		for range []int{1, 5, 40, 300}[r.IntN(4)] {
+			p := all[r.IntN(len(all))]
+			if r.IntN(2) == 0 {
+				p.Title = fmt.Sprint("Senior round ", round)
+			}
+			put = append(put, p)
+			now[p.JID] = p
 		}
-	}
-	check(all[:4400])
-	for _, next := range [][]people.Person{all[:4450], all[50:4450], all[50:5600]} { // a little more, less, much more
-		if err := sink.Replace(t.Context(), told(next)); err != nil {
+		gone = slices.DeleteFunc(gone, func(j jid.JID) bool { _, again := now[j]; return again })
+		var err error
+		if round%4 == 3 { // in the order of a map, so another one each time
+			err = sink.Replace(t.Context(), told(slices.Collect(maps.Values(now))))
+		} else {
+			err = sink.Change(t.Context(), put, gone)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
-		check(next)
+		if n := x.Size().People; n != len(now) {
+			t.Fatalf("round %d: %d people, want %d", round, n, len(now))
+		}
+		compare(t, x, slices.Collect(maps.Values(now)))
 	}
-	gone := make([]jid.JID, 0, 2000)
-	for _, p := range all[50:2050] {
-		gone = append(gone, p.JID)
+	if n := x.Parts(); n < 4 || n > 40 {
+		t.Errorf("%d parts", n)
 	}
-	if err := sink.Change(t.Context(), nil, gone[:10]); err != nil {
-		t.Fatal(err)
+}
+
+// compare holds an index against one that was made at once.
+func compare(t *testing.T, x *people.Index, all []people.Person) {
+	t.Helper()
+	fresh := filled(t, all)
+	for _, typed := range []string{"s", "service", "a s", "an anna", "+49", "0", "service 12", "s se ser", "mü", "round 1"} {
+		for _, most := range []int{7, 1000} {
+			page := func(q *people.Query) { q.Most = most }
+			got, want := search(t, x, typed, page), search(t, fresh, typed, page)
+			if locals(got.People) != locals(want.People) || got.More != want.More {
+				t.Fatalf("%q finds\n%s, want\n%s", typed, locals(got.People), locals(want.People))
+			}
+		}
 	}
-	check(all[60:5600])
-	if err := sink.Change(t.Context(), nil, gone); err != nil {
-		t.Fatal(err)
+	for _, p := range all[:min(20, len(all))] {
+		if got, ok := x.Person(p.JID); !ok || got.Title != p.Title {
+			t.Fatalf("%+v, %t", got, ok)
+		}
 	}
-	check(all[2050:5600])
 }
 
 func TestChange(t *testing.T) {
@@ -337,6 +352,22 @@ func TestReplaceFails(t *testing.T) {
 	}
 	if err := x.Sink("test").Replace(t.Context(), told([]people.Person{office[0], office[0]})); err != nil || x.Size().People != 1 {
 		t.Errorf("%v, %+v", err, x.Size())
+	}
+}
+
+// Somebody told twice is as the first time.
+func TestReplaceTwice(t *testing.T) {
+	t.Cleanup(people.SetSizes(3, 2, 8))
+	x := filled(t, nil)
+	again := office[0]
+	again.Name = "Anna Again"
+	for range 2 {
+		if err := x.Sink("test").Replace(t.Context(), told(append(slices.Clone(office), again))); err != nil {
+			t.Fatal(err)
+		}
+		if got := locals(search(t, x, "anna").People); x.Size().People != len(office) || strings.Count(got, "amueller") != 1 {
+			t.Errorf("%s, %+v", got, x.Size())
+		}
 	}
 }
 
