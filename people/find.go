@@ -174,10 +174,11 @@ func score(terms []found, person uint32) (sum int, ok bool) {
 // all prefixes that come to the same words.
 type heavyKey struct{ lo, hi uint32 }
 
+var heavyLeast = 1024 // people behind words that are marked at all; changed by tests alone
+
 const (
-	heavyLeast = 4096 // people behind words that are marked at all
-	heavyShare = 10   // of all people: one in so many has such a word
-	heavyMost  = 100  // kinds of words that are marked
+	heavyShare = 10  // of all people: one in so many has such a word
+	heavyMost  = 100 // kinds of words that are marked
 )
 
 // setHeavy marks those behind the words between lo and hi, which have n letters

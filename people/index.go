@@ -6,7 +6,6 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"sort"
 	"sync"
 	"sync/atomic"
 
@@ -20,15 +19,6 @@ import (
 type Index struct {
 	mu    sync.Mutex // of writers, held to put a new state in place
 	state atomic.Pointer[[]layer]
-}
-
-// layer is one domain of one source: those of the last full picture and those
-// changed since.
-type layer struct {
-	source, domain string
-	base           *shard
-	gone           bitset // of base: changed or removed
-	delta          *shard // may be empty
 }
 
 // NewIndex makes an index of nobody.
@@ -52,12 +42,12 @@ type Size struct {
 // Size tells what the index holds.
 func (x *Index) Size() (sum Size) {
 	for _, l := range *x.state.Load() {
-		for _, s := range []*shard{l.base, l.delta} {
-			sum.People += s.len()
+		l.shards(func(s *shard, gone bitset) bool {
+			sum.People += s.len() - gone.n
 			sum.Words += len(s.wordAt) - 1
 			sum.Bytes += s.bytes()
-		}
-		sum.People -= l.gone.n
+			return true
+		})
 	}
 	return sum
 }
@@ -78,20 +68,19 @@ func (x *Index) Person(bare jid.JID) (Person, bool) {
 		if i, ok := l.delta.find(bare); ok {
 			return l.delta.person(i), true
 		}
-		if i, ok := l.base.find(bare); ok && !l.gone.has(i) {
-			return l.base.person(i), true
+		if at, i, ok := l.find(bare); ok {
+			return l.parts[at].s.person(i), true
 		}
 	}
 	return Person{}, false
 }
 
 func (s *shard) find(bare jid.JID) (uint32, bool) {
-	// The last of those with the address, see setBase.
-	n := sort.Search(len(s.byJID), func(i int) bool { return s.jids[s.byJID[i]].Compare(bare) > 0 })
-	if n == 0 || s.jids[s.byJID[n-1]] != bare {
+	at, ok := slices.BinarySearchFunc(s.byJID, bare, func(i uint32, j jid.JID) int { return s.jids[i].Compare(j) })
+	if !ok {
 		return 0, false
 	}
-	return s.byJID[n-1], true
+	return s.byJID[at], true
 }
 
 // indexSink writes the people of one source.
@@ -116,13 +105,10 @@ func (k *indexSink) Replace(ctx context.Context, all iter.Seq2[Person, error]) e
 		}
 		domain := p.JID.Domain()
 		if pictures[domain] == nil {
-			pictures[domain] = newPicture(k.layer(domain, newShardBuilder(0).build()))
+			pictures[domain] = newPicture(newLayer(k.source, domain))
 		}
-		if !p.Enabled {
-			continue
-		}
-		if err := pictures[domain].add(p); err != nil {
-			return fmt.Errorf("index people of %s: %w", domain, err)
+		if p.Enabled {
+			pictures[domain].add(p)
 		}
 	}
 	fresh := make([]layer, 0, len(pictures))
@@ -154,10 +140,6 @@ func (k *indexSink) put(fresh []layer) {
 	k.x.state.Store(&next)
 }
 
-func (k *indexSink) layer(domain string, s *shard) layer {
-	return layer{source: k.source, domain: domain, base: s, delta: newShardBuilder(0).build(), gone: newBitset(s.len())}
-}
-
 // Change implements Sink.
 func (k *indexSink) Change(_ context.Context, put []Person, gone []jid.JID) error {
 	type change struct {
@@ -184,7 +166,7 @@ func (k *indexSink) Change(_ context.Context, put []Person, gone []jid.JID) erro
 	for domain, c := range changes {
 		l, ok := mine[domain]
 		if !ok {
-			l = k.layer(domain, newShardBuilder(0).build())
+			l = newLayer(k.source, domain)
 		}
 		mine[domain] = l.changed(c.gone, c.put)
 	}

@@ -3,6 +3,9 @@ package people_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -24,274 +27,71 @@ func mail(m ...string) func(*people.Person)  { return func(p *people.Person) { p
 func phone(n ...string) func(*people.Person) { return func(p *people.Person) { p.Phones = n } }
 func unit(dn string) func(*people.Person)    { return func(p *people.Person) { p.Unit = dn } }
 
-var office = []people.Person{
-	person("amueller", "Anna Müller", mail("anna.mueller@corp.example"), phone("+49 30 1234-567"), unit("OU=Sales,OU=Berlin,DC=corp,DC=example")),
-	person("annab", "Anna Bäcker", unit("OU=Support,OU=Berlin,DC=corp,DC=example")),
-	person("hanna", "Hannah Anders", phone("030 9876 5")),
-	person("obrien", "Seán O’Brien", phone("+44 (0)20 7946 0958"), unit(`OU=Sales\,OU=Berlin,DC=corp,DC=example`)),
-	person("soren", "Søren Strauß", mail("anna@corp.example")),
-	person("u4711", "Müller-Lüdenscheidt, Karl", phone("tel:+1-212-555-0100"), func(p *people.Person) { p.Title, p.Department = "Annalist", "Customer Care" }),
-	person("anna", "Zoë Quinn"),
-}
-
-func locals(all []people.Person) string {
-	var names []string
-	for _, p := range all {
-		names = append(names, p.JID.Local())
-	}
-	return strings.Join(names, " ")
-}
-
-func search(tb testing.TB, x *people.Index, typed string, change ...func(*people.Query)) people.Result {
-	tb.Helper()
-	terms, err := people.ParseQuery(typed, people.FieldAny)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	q := people.Query{Terms: terms, Most: 50}
-	for _, f := range change {
-		f(&q)
-	}
-	r, err := x.Search(q)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return r
-}
-
-func TestSearch(t *testing.T) {
-	x := filled(t, office)
-	for _, tt := range []struct{ name, typed, want string }{
-		{"whole words first, names before ids before mail, then in order", "anna", "annab amueller anna soren u4711"},
-		{"prefix", "ann", "annab amueller anna soren u4711"},
-		{"an initial is no whole word", "q", "anna"},
-		{"any word", "mül", "amueller u4711"},
-		{"without the accent", "muller", "amueller u4711"},
-		{"spelled without it", "mueller", "amueller u4711"},
-		{"capitals", "MÜLLER", "amueller u4711"},
-		{"two words", "anna m", "amueller u4711"},
-		{"in the other order", "mue ann", "amueller u4711"},
-		{"behind a hyphen", "lüd", "u4711"},
-		{"with the hyphen", "müller-lüd", "u4711"},
-		{"ligature spelled out", "strauss", "soren"},
-		{"stroke", "sor", "soren"},
-		{"stroke spelled", "soeren", "soren"},
-		{"apostrophe", "o'bri", "obrien"},
-		{"other apostrophe", "O’B", "obrien"},
-		{"no apostrophe", "obrien", "obrien"},
-		{"behind it", "brien", "obrien"},
-		{"id", "u47", "u4711"},
-		{"part of mail", "corp", ""},
-		{"mail", "anna.mueller@co", "amueller"},
-		{"mail with its scheme", "mailto:anna@corp.example", "soren"},
-		{"address", "hanna@exa", "hanna"},
-		{"title", "annal", "u4711"},
-		{"department", "customer care", "u4711"},
-		{"same word twice", "anna anna", "annab amueller anna soren u4711"},
-		{"people whom another word fits come first", "anna m a", "amueller u4711"},
-		{"star at the end", "mül* ann*", "amueller u4711"},
-		{"wildcards mean nothing", "m%ller m?ller", ""},
-		{"only wildcards", "* ** %", ""},
-		{"a filter means nothing", ")(uid=*", ""},
-		{"nothing", "  ", ""},
-		{"nobody", "xyz", ""},
-		{"one of two is nobody", "anna xyz", ""},
-
-		{"number", "+49 30 1234", "amueller"},
-		{"without blanks", "+49301234567", "amueller"},
-		{"with 00", "0049 30 1234", "amueller"},
-		{"national", "030 1234", "amueller"},
-		{"national in one", "0301234", "amueller"},
-		{"without the 0", "301234", "amueller"},
-		{"trunk prefix in brackets", "+44 20 7946", "obrien"},
-		{"the same typed", "+44 (0)20 79", "obrien"},
-		{"national there", "020 7946", "obrien"},
-		{"country unknown", "+49 30 98765", "hanna"},
-		{"another country", "+43 30 1234", ""},
-		{"extension", "567", "amueller"},
-		{"extension begun", "56", "amueller"},
-		{"the last digits", "34567", "amueller"},
-		{"digits in the middle", "2345", ""},
-		{"hyphens", "212-555", "u4711"},
-		{"id of digits behind a name", "müller 4711", ""},
-		{"name and number", "anna 030 12", "amueller"},
-		{"too many digits", strings.Repeat("1", 60), ""},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			if got := locals(search(t, x, tt.typed).People); got != tt.want {
-				t.Errorf("%q finds %q, want %q", tt.typed, got, tt.want)
+// Whatever is told in whatever order, what is found is what a fresh index over the
+// same people finds, in the same order.
+func TestSearchMany(t *testing.T) {
+	t.Cleanup(people.SetSizes(64, 16, 8))
+	all := made(600, domain)
+	x := people.NewIndex()
+	sink := x.Sink("test")
+	r := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // the same each time
+	now := map[jid.JID]people.Person{}
+	for round := range 24 {
+		var put []people.Person
+		var gone []jid.JID
+		for range []int{1, 5, 40, 300}[r.IntN(4)] {
+			p := all[r.IntN(len(all))]
+			if r.IntN(3) == 0 {
+				gone = append(gone, p.JID)
+				delete(now, p.JID)
 			}
-		})
-	}
-}
-
-func TestSearchFields(t *testing.T) {
-	x := filled(t, []people.Person{
-		person("a", "Paul Peter", func(p *people.Person) { p.Given, p.Family = "Paul", "Peter" }),
-		person("b", "Peter Paul", func(p *people.Person) { p.Given, p.Family = "Peter", "Paul" }),
-		person("peter", "C", mail("paul@example.net")),
-	})
-	for _, tt := range []struct {
-		typed string
-		in    people.Field
-		want  string
-	}{
-		{"peter", people.FieldGiven, "b"},
-		{"peter", people.FieldFamily, "a"},
-		{"peter", people.FieldID, "peter"},
-		{"paul", people.FieldMail, "peter"},
-		{"paul@ex", people.FieldMail, "peter"},
-		{"peter@ex", people.FieldMail, ""},
-		{"peter@ex", people.FieldGiven, ""},
-		{"p", people.FieldGiven | people.FieldMail, "a b peter"},
-	} {
-		terms, err := people.ParseQuery(tt.typed, tt.in)
+		}
+		for range []int{1, 5, 40, 300}[r.IntN(4)] {
+			p := all[r.IntN(len(all))]
+			if r.IntN(2) == 0 {
+				p.Title = fmt.Sprint("Senior round ", round)
+			}
+			put = append(put, p)
+			now[p.JID] = p
+		}
+		gone = slices.DeleteFunc(gone, func(j jid.JID) bool { _, again := now[j]; return again })
+		var err error
+		if round%4 == 3 { // in the order of a map, so another one each time
+			err = sink.Replace(t.Context(), told(slices.Collect(maps.Values(now))))
+		} else {
+			err = sink.Change(t.Context(), put, gone)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := x.Search(people.Query{Terms: terms, Most: 9})
-		if got := locals(r.People); err != nil || got != tt.want {
-			t.Errorf("%s in %b: %q, %v, want %q", tt.typed, tt.in, got, err, tt.want)
-		}
-	}
-}
-
-func TestParseQueryBounds(t *testing.T) {
-	if _, err := people.ParseQuery(strings.Repeat("x", people.MaxQueryBytes+1), people.FieldAny); !errors.Is(err, people.ErrQueryLong) {
-		t.Error(err)
-	}
-	if _, err := people.ParseQuery("a b c d e f g h i", people.FieldAny); !errors.Is(err, people.ErrQueryWords) {
-		t.Error(err)
-	}
-}
-
-func TestSearchRestricted(t *testing.T) {
-	x := filled(t, office)
-	for name, tt := range map[string]struct {
-		typed, want string
-		change      func(*people.Query)
-	}{
-		"unit":                {"anna", "amueller", func(q *people.Query) { q.Units = []string{"ou=sales, OU=berlin,dc=CORP,dc=example", ""} }},
-		"unit above":          {"anna", "annab amueller", func(q *people.Query) { q.Units = []string{"OU=Berlin,DC=corp,DC=example"} }},
-		"not by a part of it": {"brien", "", func(q *people.Query) { q.Units = []string{"OU=Berlin,DC=corp,DC=example"} }},
-		"unknown unit":        {"anna", "", func(q *people.Query) { q.Units = []string{"DC=example", "OU=Moon"} }},
-		"not to be seen":      {"anna", "amueller soren u4711", func(q *people.Query) { q.May = func(j jid.JID) bool { return !strings.HasPrefix(j.Local(), "anna") } }},
-		"domain":              {"anna", "", func(q *people.Query) { q.Domains = []string{"example.net"} }},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if got := locals(search(t, x, tt.typed, tt.change).People); got != tt.want {
-				t.Errorf("%q, want %q", got, tt.want)
-			}
-		})
-	}
-}
-
-// Pages, forwards and backwards, are the whole list; that some people are in the
-// base and some were changed since does not matter.
-func TestSearchPages(t *testing.T) {
-	x := people.NewIndex()
-	sink := x.Sink("test")
-	all := made(300, domain)
-	if err := sink.Replace(t.Context(), told(all[:200])); err != nil {
-		t.Fatal(err)
-	}
-	if err := sink.Change(t.Context(), all[190:], nil); err != nil {
-		t.Fatal(err)
-	}
-	whole := search(t, x, "s", func(q *people.Query) { q.Most = 1000 })
-	if whole.More || len(whole.People) < 100 {
-		t.Fatalf("%d people", len(whole.People))
-	}
-	want := locals(whole.People)
-	var forth, back []people.Person
-	for step := (people.Query{}); ; {
-		r := search(t, x, "s", func(q *people.Query) { q.Most, q.After = 7, step.After })
-		forth = append(forth, r.People...)
-		if !r.More {
-			break
-		}
-		step.After = r.People[len(r.People)-1].JID
-	}
-	for step := (people.Query{Last: true}); ; {
-		r := search(t, x, "s", func(q *people.Query) { q.Most, q.Before, q.Last = 7, step.Before, step.Last })
-		back = append(slices.Clone(r.People), back...)
-		if !r.More {
-			break
-		}
-		step = people.Query{Before: r.People[0].JID}
-	}
-	if got := locals(forth); got != want {
-		t.Errorf("forwards\n%s, want\n%s", got, want)
-	}
-	if got := locals(back); got != want {
-		t.Errorf("backwards\n%s, want\n%s", got, want)
-	}
-	terms, _ := people.ParseQuery("s", people.FieldAny)
-	for _, q := range []people.Query{
-		{After: jid.MustParse("nobody@" + domain)},
-		{Before: whole.People[0].JID, May: func(jid.JID) bool { return false }},
-	} {
-		q.Terms, q.Most = terms, 5
-		if _, err := x.Search(q); !errors.Is(err, people.ErrNoPlace) {
-			t.Errorf("%+v: %v", q, err)
-		}
-	}
-}
-
-// among returns the addresses of those found.
-func among(tb testing.TB, x *people.Index, typed string) map[string]bool {
-	tb.Helper()
-	found := map[string]bool{}
-	for _, p := range search(tb, x, typed, func(q *people.Query) { q.Most = 10000 }).People {
-		found[p.JID.String()] = true
-	}
-	return found
-}
-
-// Words that very many have are kept in another way; the answer is the same, and
-// stays so whatever changes.
-func TestSearchMany(t *testing.T) {
-	all := made(5600, domain)
-	x := people.NewIndex()
-	sink := x.Sink("test")
-	if err := sink.Replace(t.Context(), told(all[:4400])); err != nil {
-		t.Fatal(err)
-	}
-	check := func(now []people.Person) {
-		t.Helper()
-		some := now[len(now)-200:]
-		few := filled(t, some)
-		for _, typed := range []string{"s", "se", "service", "services", "a s", "an anna", "+49", "0", "service 12", "s se ser", "mü"} {
-			found, want := among(t, x, typed), among(t, few, typed)
-			for _, p := range some {
-				if j := p.JID.String(); found[j] != want[j] {
-					t.Fatalf("%q finds %s: %t", typed, j, found[j])
-				}
-			}
-		}
 		if n := x.Size().People; n != len(now) {
-			t.Fatalf("%d people, want %d", n, len(now))
+			t.Fatalf("round %d: %d people, want %d", round, n, len(now))
+		}
+		compare(t, x, slices.Collect(maps.Values(now)))
+	}
+	if n := x.Parts(); n < 4 || n > 40 {
+		t.Errorf("%d parts", n)
+	}
+}
+
+// compare holds an index against one that was made at once.
+func compare(t *testing.T, x *people.Index, all []people.Person) {
+	t.Helper()
+	fresh := filled(t, all)
+	for _, typed := range []string{"s", "service", "a s", "an anna", "+49", "0", "service 12", "s se ser", "mü", "round 1"} {
+		for _, most := range []int{7, 1000} {
+			page := func(q *people.Query) { q.Most = most }
+			got, want := search(t, x, typed, page), search(t, fresh, typed, page)
+			if locals(got.People) != locals(want.People) || got.More != want.More {
+				t.Fatalf("%q finds\n%s, want\n%s", typed, locals(got.People), locals(want.People))
+			}
 		}
 	}
-	check(all[:4400])
-	for _, next := range [][]people.Person{all[:4450], all[50:4450], all[50:5600]} { // a little more, less, much more
-		if err := sink.Replace(t.Context(), told(next)); err != nil {
-			t.Fatal(err)
+	for _, p := range all[:min(20, len(all))] {
+		if got, ok := x.Person(p.JID); !ok || got.Title != p.Title {
+			t.Fatalf("%+v, %t", got, ok)
 		}
-		check(next)
 	}
-	gone := make([]jid.JID, 0, 2000)
-	for _, p := range all[50:2050] {
-		gone = append(gone, p.JID)
-	}
-	if err := sink.Change(t.Context(), nil, gone[:10]); err != nil {
-		t.Fatal(err)
-	}
-	check(all[60:5600])
-	if err := sink.Change(t.Context(), nil, gone); err != nil {
-		t.Fatal(err)
-	}
-	check(all[2050:5600])
 }
 
 func TestChange(t *testing.T) {
@@ -337,6 +137,22 @@ func TestReplaceFails(t *testing.T) {
 	}
 	if err := x.Sink("test").Replace(t.Context(), told([]people.Person{office[0], office[0]})); err != nil || x.Size().People != 1 {
 		t.Errorf("%v, %+v", err, x.Size())
+	}
+}
+
+// Somebody told twice is as the first time.
+func TestReplaceTwice(t *testing.T) {
+	t.Cleanup(people.SetSizes(3, 2, 8))
+	x := filled(t, nil)
+	again := office[0]
+	again.Name = "Anna Again"
+	for range 2 {
+		if err := x.Sink("test").Replace(t.Context(), told(append(slices.Clone(office), again))); err != nil {
+			t.Fatal(err)
+		}
+		if got := locals(search(t, x, "anna").People); x.Size().People != len(office) || strings.Count(got, "amueller") != 1 {
+			t.Errorf("%s, %+v", got, x.Size())
+		}
 	}
 }
 

@@ -1,72 +1,235 @@
 package people
 
 import (
-	"errors"
+	"runtime"
 	"slices"
 
 	"github.com/deskline/deskline/xmpp/jid"
 )
 
-// A delta is made anew at each change and searched beside its base, so it stays
-// small; when it would not, all become a base again.
-const (
-	minDelta   = 1024
-	deltaShare = 32 // of the base
+// layer is one domain of one source. Its people are in parts of a bounded size,
+// so that a load needs little memory beside what it makes, and in a delta of those
+// changed lately, which is made anew at each change. Layers are not changed:
+// all methods return another one.
+type layer struct {
+	source, domain string
+	parts          []part
+	delta          *shard // may be empty
+}
+
+// part is a shard of which some may have gone since.
+type part struct {
+	s    *shard
+	gone bitset
+}
+
+// collect is the size of parts behind which the collector runs.
+const collect = 1 << 13
+
+var ( // changed by tests alone
+	partSize = 1 << 14 // people in one part at most
+	maxDelta = 1024    // people in a delta at most; then they become a part
 )
+
+func newLayer(source, domain string) layer {
+	return layer{source: source, domain: domain, delta: newShardBuilder(0).build()}
+}
+
+// shards calls f for each shard, until it returns false.
+func (l *layer) shards(f func(s *shard, gone bitset) bool) {
+	for i := range l.parts {
+		if !f(l.parts[i].s, l.parts[i].gone) {
+			return
+		}
+	}
+	f(l.delta, bitset{})
+}
+
+// find returns the part that has somebody, and the number there.
+func (l *layer) find(j jid.JID) (at int, i uint32, ok bool) {
+	for at := range l.parts {
+		if i, ok := l.parts[at].s.find(j); ok && !l.parts[at].gone.has(i) {
+			return at, i, true
+		}
+	}
+	return 0, 0, false
+}
+
+func (p *part) alive() int { return p.s.len() - p.gone.n }
+
+// worn reports whether a part should be made anew with others: it is small, or
+// many have gone.
+func (p *part) worn() bool { return p.s.len() < partSize/2 || p.gone.n > p.s.len()/4 }
+
+// chunks makes parts of the people added to it.
+type chunks struct {
+	b     *shardBuilder
+	parts []part
+}
+
+func newChunks() *chunks { return &chunks{b: newShardBuilder(64)} }
+
+func (c *chunks) add(p Person) {
+	c.b.add(p)
+	if len(c.b.names) == partSize {
+		c.flush()
+		c.b = newShardBuilder(partSize)
+	}
+}
+
+// addPart adds who is left of a part.
+func (c *chunks) addPart(p *part) {
+	for i := range uint32(p.s.len()) {
+		if !p.gone.has(i) {
+			c.add(p.s.person(i))
+		}
+	}
+}
+
+// flush makes a part of what was added.
+func (c *chunks) flush() {
+	s := c.b.build()
+	c.parts, c.b = append(c.parts, part{s, newBitset(s.len())}), nil
+	if s.len() >= collect {
+		// What it was made of is many times its size. Loads are rare; without this
+		// one would take half as much memory again.
+		runtime.GC()
+	}
+}
 
 // changed returns the layer without those touched and with those put, of whom
 // the last word counts. It adds to touched.
 func (l layer) changed(touched map[jid.JID]bool, put []Person) layer {
-	l.gone = l.gone.clone()
 	last := make(map[jid.JID]int, len(put))
 	for i := range put {
 		touched[put[i].JID], last[put[i].JID] = true, i
 	}
+	l.parts = slices.Clone(l.parts)
+	cloned := make([]bool, len(l.parts))
 	for j := range touched {
-		if i, ok := l.base.find(j); ok {
-			l.gone.set(i)
-		}
-	}
-	all := len(put)+l.delta.len()+l.gone.n > l.maxDelta()
-	b := newShardBuilder(len(put) + l.delta.len())
-	if all {
-		b = newShardBuilder(len(put) + l.delta.len() + l.base.len())
-		for i := range uint32(l.base.len()) {
-			if !l.gone.has(i) {
-				b.add(l.base.person(i))
+		if at, i, ok := l.find(j); ok {
+			if p := &l.parts[at]; !cloned[at] {
+				cloned[at], p.gone = true, p.gone.clone()
 			}
+			l.parts[at].gone.set(i)
 		}
 	}
+	c := newChunks()
 	for i := range uint32(l.delta.len()) {
 		if !touched[l.delta.jids[i]] {
-			b.add(l.delta.person(i))
+			c.add(l.delta.person(i))
 		}
 	}
 	for i := range put {
 		if put[i].Enabled && last[put[i].JID] == i {
 			p := put[i]
 			p.bound()
-			b.add(p)
+			c.add(p)
 		}
 	}
-	if all {
-		l.setBase(b.build())
-	} else {
-		l.delta = b.build()
+	return l.with(c)
+}
+
+// with returns the layer with the people of c in place of those of the delta.
+func (l layer) with(c *chunks) layer {
+	holes := slices.ContainsFunc(l.parts, func(p part) bool { return p.gone.n > p.s.len()/4 })
+	if len(c.parts) == 0 && len(c.b.names) <= maxDelta && !holes {
+		l.delta = c.b.build()
+		return l
 	}
+	var kept []part
+	for i := range l.parts {
+		switch p := &l.parts[i]; {
+		case p.alive() == 0:
+		case p.worn():
+			c.addPart(p)
+		default:
+			kept = append(kept, *p)
+		}
+	}
+	l.delta = newShardBuilder(0).build()
+	if len(c.parts) == 0 && len(kept) > 0 && len(c.b.names) <= maxDelta {
+		l.delta = c.b.build()
+	} else if len(c.b.names) > 0 {
+		c.flush()
+	}
+	l.parts = append(kept, c.parts...)
 	return l
 }
 
-func (l *layer) maxDelta() int { return max(minDelta, l.base.len()/deltaShare) }
+// picture is a new full picture of a domain while it is told. Whoever is just as
+// before stays where they are.
+type picture struct {
+	old   layer
+	again []bitset // of the parts of old: told again, just the same
+	delta bitset   // the same of its delta
+	fresh *chunks
+	told  map[jid.JID]struct{}
+}
 
-// setBase puts a new full picture in place. Somebody told twice is there once.
-func (l *layer) setBase(s *shard) {
-	l.base, l.delta, l.gone = s, newShardBuilder(0).build(), newBitset(s.len())
-	for i := 1; i < len(s.byJID); i++ {
-		if s.jids[s.byJID[i]] == s.jids[s.byJID[i-1]] {
-			l.gone.set(s.byJID[i-1])
+func newPicture(old layer) *picture {
+	c := &picture{old: old, delta: newBitset(old.delta.len()), fresh: newChunks(), told: map[jid.JID]struct{}{}}
+	for i := range old.parts {
+		c.again = append(c.again, newBitset(old.parts[i].s.len()))
+	}
+	return c
+}
+
+// add takes somebody in; who is told twice is as the first time.
+func (c *picture) add(p Person) {
+	if _, twice := c.told[p.JID]; twice {
+		return
+	}
+	c.told[p.JID] = struct{}{}
+	p.bound()
+	if i, ok := c.old.delta.find(p.JID); ok && c.old.delta.same(i, &p) {
+		c.delta.set(i)
+		return
+	}
+	if at, i, ok := c.old.find(p.JID); ok && c.old.parts[at].s.same(i, &p) {
+		c.again[at].set(i)
+		return
+	}
+	c.fresh.add(p)
+}
+
+// layer returns the new layer.
+func (c *picture) layer() layer {
+	l := c.old
+	if c.unchanged() {
+		return l
+	}
+	l.parts = slices.Clone(l.parts)
+	for at := range l.parts {
+		p := &l.parts[at]
+		if c.again[at].n == p.alive() {
+			continue
+		}
+		p.gone = newBitset(p.s.len())
+		for i := range uint32(p.s.len()) {
+			if !c.again[at].has(i) {
+				p.gone.set(i)
+			}
 		}
 	}
+	for i := range uint32(l.delta.len()) {
+		if c.delta.has(i) {
+			c.fresh.add(l.delta.person(i))
+		}
+	}
+	return l.with(c.fresh)
+}
+
+func (c *picture) unchanged() bool {
+	if len(c.fresh.parts) > 0 || len(c.fresh.b.names) > 0 || c.delta.n != c.old.delta.len() {
+		return false
+	}
+	for at := range c.again {
+		if c.again[at].n != c.old.parts[at].alive() {
+			return false
+		}
+	}
+	return true
 }
 
 // bitset marks people of a shard.
@@ -86,97 +249,4 @@ func (b *bitset) set(i uint32) {
 		b.of[i/64] |= 1 << (i % 64)
 		b.n++
 	}
-}
-
-// picture is a new full picture of one domain while it is told. As long as it is
-// nearly that of before, only the difference is kept.
-type picture struct {
-	old         layer
-	base, delta bitset // of old: told again, just the same
-	put         []Person
-	fresh       *shardBuilder // not nil: too much is different
-}
-
-func newPicture(old layer) *picture {
-	return &picture{old: old, base: newBitset(old.base.len()), delta: newBitset(old.delta.len())}
-}
-
-var errTooMany = errors.New("there are too many")
-
-func (c *picture) add(p Person) error {
-	p.bound()
-	switch {
-	case c.fresh != nil:
-		if c.fresh.full() {
-			return errTooMany
-		}
-		c.fresh.add(p)
-	case c.again(&p):
-	case len(c.put) < c.old.maxDelta()/2:
-		c.put = append(c.put, p)
-	default:
-		c.begin(p)
-	}
-	return nil
-}
-
-// again notes that somebody is as before.
-func (c *picture) again(p *Person) bool {
-	if i, ok := c.old.delta.find(p.JID); ok {
-		if !c.old.delta.same(i, p) {
-			return false
-		}
-		c.delta.set(i)
-		return true
-	}
-	i, ok := c.old.base.find(p.JID)
-	if !ok || c.old.gone.has(i) || !c.old.base.same(i, p) {
-		return false
-	}
-	c.base.set(i)
-	return true
-}
-
-// begin gives up on the difference.
-func (c *picture) begin(p Person) {
-	b := newShardBuilder(c.old.base.len() + 1024)
-	for i := range uint32(c.old.base.len()) {
-		if c.base.has(i) {
-			b.add(c.old.base.person(i))
-		}
-	}
-	for i := range uint32(c.old.delta.len()) {
-		if c.delta.has(i) {
-			b.add(c.old.delta.person(i))
-		}
-	}
-	for i := range c.put {
-		b.add(c.put[i])
-	}
-	b.add(p)
-	c.fresh, c.put = b, nil
-}
-
-// layer returns the new layer.
-func (c *picture) layer() layer {
-	l := c.old
-	if c.fresh != nil {
-		l.setBase(c.fresh.build())
-		return l
-	}
-	touched := map[jid.JID]bool{}
-	for i := range uint32(l.base.len()) {
-		if !c.base.has(i) && !l.gone.has(i) {
-			touched[l.base.jids[i]] = true
-		}
-	}
-	for i := range uint32(l.delta.len()) {
-		if !c.delta.has(i) {
-			touched[l.delta.jids[i]] = true
-		}
-	}
-	if len(touched)+len(c.put) == 0 {
-		return l
-	}
-	return l.changed(touched, c.put)
 }

@@ -19,10 +19,6 @@ type pack struct {
 	shared []string // what many have in common
 }
 
-// maxText is how much one part of the index holds at most; positions have 32
-// bits.
-const maxText = 1<<32 - 1<<20
-
 // packer makes a pack.
 type packer struct {
 	text   []byte

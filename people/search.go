@@ -44,11 +44,26 @@ type hit struct {
 	name  string
 }
 
-func (h hit) compare(o hit) int {
+func (h *hit) compare(o *hit) int {
 	return cmp.Or(cmp.Compare(h.place.score, o.place.score), cmp.Compare(h.name, o.name), h.jid().Compare(o.jid()))
 }
 
-func (h hit) jid() jid.JID { return h.s.jids[h.place.person] }
+func (h *hit) jid() jid.JID { return h.s.jids[h.place.person] }
+
+// line are the results of one shard in their order, of which head is the next.
+type line struct {
+	s    *shard
+	rest []place
+	head *hit // nil = no more
+}
+
+func (l *line) step() {
+	l.head = nil
+	if len(l.rest) > 0 {
+		l.head = l.s.hit(l.rest[0])
+		l.rest = l.rest[1:]
+	}
+}
 
 // Search finds people. Whole words come before those that go on, names before
 // addresses, mail and telephone, then the order is that of names.
@@ -64,26 +79,43 @@ func (x *Index) Search(q Query) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	var hits []hit
+	var lines []*line
 	for i := range layers {
-		hits = append(hits, q.in(layers[i].base, layers[i].gone, from)...)
-		hits = append(hits, q.in(layers[i].delta, bitset{}, from)...)
+		layers[i].shards(func(s *shard, gone bitset) bool {
+			if places := q.in(s, gone, from); len(places) > 0 {
+				l := &line{s: s, rest: places}
+				l.step()
+				lines = append(lines, l)
+			}
+			return true
+		})
 	}
-	slices.SortFunc(hits, hit.compare)
-	hits = slices.CompactFunc(hits, func(a, b hit) bool { return a.jid() == b.jid() })
-	r := Result{More: len(hits) > q.Most}
-	if r.More {
-		if q.back() {
-			hits = hits[len(hits)-q.Most:]
-		} else {
-			hits = hits[:q.Most]
+	return q.merge(lines), nil
+}
+
+// merge takes from the lines, whoever is next.
+func (q *Query) merge(lines []*line) (r Result) {
+	for {
+		var next *line
+		for _, l := range lines {
+			if l.head == nil {
+				continue
+			}
+			if next == nil || (l.head.compare(next.head) < 0) != q.back() {
+				next = l
+			}
 		}
+		if next == nil || len(r.People) == q.Most {
+			r.More = next != nil
+			break
+		}
+		r.People = append(r.People, next.s.person(next.head.place.person))
+		next.step()
 	}
-	r.People = make([]Person, len(hits))
-	for i, h := range hits {
-		r.People[i] = h.s.person(h.place.person)
+	if q.back() {
+		slices.Reverse(r.People)
 	}
-	return r, nil
+	return r
 }
 
 func (q *Query) back() bool { return q.Last || !q.Before.IsZero() }
@@ -97,26 +129,35 @@ func (q *Query) begin(layers []layer) (*hit, error) {
 	if who.IsZero() {
 		return nil, nil
 	}
+	var begin *hit
 	for i := range layers {
-		l := &layers[i]
-		for _, s := range []*shard{l.delta, l.base} {
+		layers[i].shards(func(s *shard, gone bitset) bool {
 			person, ok := s.find(who)
-			if !ok || s == l.base && l.gone.has(person) {
-				continue
+			if ok && !gone.has(person) {
+				begin = q.hit(s, person)
 			}
-			terms, ok := s.lookUp(q.Terms)
-			if !ok {
-				break
-			}
-			sum, ok := score(terms, person)
-			release(terms)
-			// Whoever may not be seen is answered for as somebody unknown.
-			if ok && (q.May == nil || q.May(who)) {
-				return s.hit(place{sum, person}), nil
-			}
-		}
+			return begin == nil
+		})
 	}
-	return nil, ErrNoPlace
+	if begin == nil {
+		return nil, ErrNoPlace
+	}
+	return begin, nil
+}
+
+// hit returns somebody as a result, or nil. Whoever may not be seen is answered
+// for as somebody unknown.
+func (q *Query) hit(s *shard, person uint32) *hit {
+	terms, ok := s.lookUp(q.Terms)
+	if !ok {
+		return nil
+	}
+	defer release(terms)
+	sum, ok := score(terms, person)
+	if !ok || q.May != nil && !q.May(s.jids[person]) {
+		return nil
+	}
+	return s.hit(place{sum, person})
 }
 
 func (s *shard) hit(p place) *hit {
@@ -128,7 +169,7 @@ func (s *shard) sortName(i uint32) string {
 }
 
 // in finds people in one shard.
-func (q *Query) in(s *shard, gone bitset, from *hit) []hit {
+func (q *Query) in(s *shard, gone bitset, from *hit) []place {
 	terms, ok := s.lookUp(q.Terms)
 	if !ok {
 		return nil
@@ -153,12 +194,7 @@ func (q *Query) in(s *shard, gone bitset, from *hit) []hit {
 		w.from, w.open = place{from.place.score, s.position(from)}, s != from.s
 		w.bounded = true
 	}
-	places := w.run()
-	hits := make([]hit, len(places))
-	for i, p := range places {
-		hits[i] = *s.hit(p)
-	}
-	return hits
+	return w.run()
 }
 
 // position is where somebody of any shard would stand in this one.

@@ -102,9 +102,6 @@ func newShardBuilder(n int) *shardBuilder {
 	}
 }
 
-// full reports whether no more people fit.
-func (b *shardBuilder) full() bool { return len(b.packer.text) > maxText/2 }
-
 func (b *shardBuilder) add(p Person) {
 	b.packer.add(&p)
 	b.ofAt = append(b.ofAt, uint32(len(b.of)))
