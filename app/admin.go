@@ -29,6 +29,7 @@ func (n *node) buildAdmin(context.Context) error {
 	if n.recovery != nil {
 		n.admin.Describe("cluster", n.checkCluster)
 	}
+	n.handleCertificates()
 	return n.metrics.Watch(admin.Sources{
 		Sessions:          map[string]func() int{"bosh": func() int { return n.bosh.Stats().Sessions }, "websocket": n.websocket.Len},
 		Held:              func() int { return int(n.bosh.Stats().Held) },
@@ -38,7 +39,7 @@ func (n *node) buildAdmin(context.Context) error {
 		Gauges:            map[string]func() float64{"deskline_logins_waiting": func() float64 { return float64(n.accounts.Stats().Waiting) }},
 		GaugeHelp:         map[string]string{"deskline_logins_waiting": "Passwords that wait for their turn to be checked."},
 		CertificateExpiry: func() time.Time { return n.certs.NotAfter() },
-		Labelled:          n.clusterMetrics(),
+		Labelled:          append(n.clusterMetrics(), n.expiryMetric()),
 	})
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 
-	"github.com/deskline/deskline/certs"
 	"github.com/deskline/deskline/configs"
 	"github.com/deskline/deskline/store/redis"
 	"github.com/deskline/deskline/store/sqlite"
@@ -23,8 +22,7 @@ type CheckResult struct {
 // Check tries what the configuration names without running a node: the
 // certificate, the store, the addresses.
 func Check(ctx context.Context, cfg configs.Config) []CheckResult {
-	n := &node{cfg: cfg}
-	results := []CheckResult{checkCerts(n), checkStore(ctx, cfg)}
+	results := append(checkCerts(cfg), checkStore(ctx, cfg))
 	listeners := []struct{ name, addr string }{{"http.listen", cfg.HTTP.Listen}, {"admin.listen", cfg.Admin.Listen}}
 	if cfg.Cluster.Node != "" {
 		listeners = append(listeners, struct{ name, addr string }{"cluster.listen", cfg.Cluster.Listen})
@@ -36,20 +34,6 @@ func Check(ctx context.Context, cfg configs.Config) []CheckResult {
 		results = append(results, checkListen(ctx, l.name, l.addr))
 	}
 	return results
-}
-
-func checkCerts(n *node) CheckResult {
-	r := CheckResult{Name: "certs", Detail: "self-signed, made at the first start"}
-	if n.cfg.Certs.CertFile == "" {
-		return r
-	}
-	k, err := certs.New(certs.Config{Source: n.certSource(n.cfg), Dir: n.cfg.DataDir, Log: discard()})
-	if err != nil {
-		r.Err = err
-		return r
-	}
-	r.Detail = fmt.Sprintf("%s, valid until %s", n.cfg.Certs.CertFile, k.NotAfter().Format("2006-01-02"))
-	return r
 }
 
 func checkStore(ctx context.Context, cfg configs.Config) CheckResult {

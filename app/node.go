@@ -107,7 +107,7 @@ func (n *node) buildStore(ctx context.Context) error {
 		return fmt.Errorf("data_dir: %w", err)
 	}
 	var err error
-	n.certs, err = certs.New(certs.Config{Source: n.certSource(n.cfg), Dir: n.cfg.DataDir, Log: n.log})
+	n.certs, err = certs.New(CertConfig(n.cfg, n.log))
 	if err != nil {
 		return fmt.Errorf("certs: %w", err)
 	}
@@ -163,14 +163,6 @@ func (n *node) secret(ctx context.Context) ([]byte, error) {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails
 	return n.store.InitMeta(ctx, secretKey, secret)
-}
-
-func (n *node) certSource(cfg configs.Config) certs.Source {
-	hosts := append([]string{"localhost", "127.0.0.1", "::1"}, cfg.Domains...)
-	if name, err := os.Hostname(); err == nil {
-		hosts = append(hosts, name)
-	}
-	return certs.Source{CertFile: cfg.Certs.CertFile, KeyFile: cfg.Certs.KeyFile, Hosts: append(hosts, cfg.Certs.Hosts...)}
 }
 
 // streamFeatures are offered to authenticated streams: roster versions

@@ -32,7 +32,7 @@ func (n *node) apply(ctx context.Context, cfg configs.Config) error {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
-	if err := n.certs.SetSource(ctx, n.certSource(cfg)); err != nil {
+	if err := n.certs.SetSource(ctx, certSource(cfg)); err != nil {
 		return err
 	}
 	if err := n.edge.SetPolicy(webPolicy(cfg)); err != nil {

@@ -102,6 +102,7 @@ var probes = map[string]func(n *node) any{
 	"auth.verified_ttl":             func(n *node) any { return n.accounts.Config().VerifiedTTL },
 	"certs.cert_file":               func(n *node) any { return n.certs.Fingerprint() },
 	"certs.key_file":                func(n *node) any { return n.certs.Fingerprint() },
+	"certs.dir":                     func(n *node) any { return n.certs.Fingerprint() },
 	"certs.hosts":                   func(n *node) any { return n.certs.Fingerprint() },
 	"limits.body":                   func(n *node) any { return n.bosh.Config().Limits.Bytes },
 	"limits.stanza": func(n *node) any {
@@ -184,6 +185,8 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 	case k.path == "cluster.pairs":
 	case k.path == "certs.cert_file" || k.path == "certs.key_file":
 		cfg.Certs.CertFile, cfg.Certs.KeyFile = certFile, keyFile
+	case k.path == "certs.dir":
+		v.SetString(filepath.Dir(certFile))
 	case k.path == "http.trusted_proxies":
 		if err := json.Unmarshal([]byte(`["192.0.2.0/24"]`), v.Addr().Interface()); err != nil {
 			t.Fatal(err)
@@ -218,7 +221,8 @@ func certificate(t *testing.T) (certFile, keyFile string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	certFile, keyFile = filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	dir := t.TempDir()
+	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	if err := errors.Join(os.WriteFile(certFile, cert, 0o600), os.WriteFile(keyFile, key, 0o600)); err != nil {
 		t.Fatal(err)
 	}

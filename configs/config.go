@@ -140,6 +140,7 @@ type Auth struct {
 type Certs struct {
 	CertFile string   `key:"cert_file" live:"yes"` // PEM, the chain behind it; "" = self-signed
 	KeyFile  string   `key:"key_file" live:"yes"`  // PEM
+	Dir      string   `key:"dir" live:"yes"`       // of further pairs, chosen by the name a client asks for; "" = none
 	Hosts    []string `key:"hosts" live:"yes"`     // in a self-signed certificate, beside the domains
 	MinTLS   string   `key:"min_tls" one:"1.2 1.3"`
 }

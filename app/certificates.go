@@ -1,0 +1,120 @@
+package app
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/deskline/deskline/admin"
+	"github.com/deskline/deskline/certs"
+	"github.com/deskline/deskline/configs"
+)
+
+// CertConfig says where the certificates of a node are.
+func CertConfig(cfg configs.Config, log *slog.Logger) certs.Config {
+	return certs.Config{Source: certSource(cfg), Dir: cfg.DataDir, Log: log}
+}
+
+func certSource(cfg configs.Config) certs.Source {
+	hosts := append([]string{"localhost", "127.0.0.1", "::1"}, cfg.Domains...)
+	if name, err := os.Hostname(); err == nil {
+		hosts = append(hosts, name)
+	}
+	return certs.Source{
+		CertFile: cfg.Certs.CertFile, KeyFile: cfg.Certs.KeyFile, Folder: cfg.Certs.Dir, Hosts: append(hosts, cfg.Certs.Hosts...),
+	}
+}
+
+// soonDays is when a certificate is about to expire for an administrator.
+const soonDays = 30
+
+func checkCerts(cfg configs.Config) []CheckResult {
+	list, bad, err := certs.Inspect(CertConfig(cfg, discard()))
+	if err != nil {
+		return []CheckResult{{Name: "certs", Err: err}}
+	}
+	var results []CheckResult
+	for _, info := range list {
+		r := CheckResult{Name: "certs", Detail: fmt.Sprintf("%s, %s, valid until %s", info.File, strings.Join(info.Names, " "), info.NotAfter.Format(time.DateOnly))}
+		switch {
+		case info.DaysLeft < 0:
+			r.Err = fmt.Errorf("%s has expired at %s", info.File, info.NotAfter.Format(time.RFC3339))
+		case time.Now().Before(info.NotBefore):
+			r.Err = fmt.Errorf("%s is not valid before %s", info.File, info.NotBefore.Format(time.RFC3339))
+		case info.DaysLeft < soonDays && !info.Made:
+			r.Warning = fmt.Sprintf("%s expires in %d days", info.File, info.DaysLeft)
+		}
+		if info.Made {
+			r.Detail, r.Err = fmt.Sprintf("self-signed, valid until %s, then made anew", info.NotAfter.Format(time.DateOnly)), nil
+		}
+		results = append(results, r)
+	}
+	if len(list) == 0 {
+		results = append(results, CheckResult{Name: "certs", Detail: "self-signed, made at the first start"})
+	}
+	for _, p := range bad {
+		results = append(results, CheckResult{Name: "certs", Err: fmt.Errorf("%s cannot be used: %w", p.File, p.Err)})
+	}
+	return results
+}
+
+// handleCertificates tells operators what is in service.
+func (n *node) handleCertificates() {
+	n.admin.HandleJSON("GET /certificates", func() any { return NewCertificateReport(n.certs.List(), n.certs.Problems()) })
+}
+
+// CertificateReport is what a node has in service and cannot use.
+type CertificateReport struct {
+	Certificates []certs.Info         `json:"certificates"`
+	Problems     []CertificateProblem `json:"problems"`
+}
+
+// CertificateProblem is a file that cannot be used.
+type CertificateProblem struct {
+	File  string `json:"file"`
+	Error string `json:"error"`
+	Kept  bool   `json:"last_good_one_stays"`
+}
+
+// NewCertificateReport puts what package certs says into words for JSON.
+func NewCertificateReport(list []certs.Info, bad []certs.Problem) CertificateReport {
+	r := CertificateReport{Certificates: list, Problems: []CertificateProblem{}}
+	for _, p := range bad {
+		r.Problems = append(r.Problems, CertificateProblem{File: p.File, Error: p.Err.Error(), Kept: p.Kept})
+	}
+	return r
+}
+
+// maxExpiries bounds the names in the metric.
+const maxExpiries = 500
+
+// expiryMetric tells for each name how long the certificate that its clients get
+// is valid.
+func (n *node) expiryMetric() admin.Labelled {
+	return admin.Labelled{
+		Name: "deskline_certificate_expiry_seconds", Help: "Time until the certificate in service for a name expires; below zero it has.",
+		Labels: []string{"name"},
+		Read: func(emit func(float64, ...string)) {
+			left := map[string]time.Duration{}
+			for _, info := range n.certs.List() {
+				used := info.UsedFor
+				if info.Standard {
+					used = slices.Concat(used, info.Names)
+				}
+				for _, name := range used {
+					// Of two with different keys the one that ends first counts.
+					if d, ok := left[name]; (!ok && len(left) < maxExpiries) || ok && cmp.Less(time.Until(info.NotAfter), d) {
+						left[name] = time.Until(info.NotAfter)
+					}
+				}
+			}
+			for name, d := range left {
+				emit(d.Seconds(), name)
+			}
+		},
+	}
+}
