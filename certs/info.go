@@ -72,6 +72,14 @@ func Describe(leaf *x509.Certificate, now time.Time) Info {
 // what it cannot use, without making or logging anything. With no certificate at
 // all the list is empty: the node would make one.
 func Inspect(cfg Config) ([]Info, []Problem, error) {
+	k, err := inspect(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	return k.List(), k.bad, nil
+}
+
+func inspect(cfg Config) (*Keeper, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -79,7 +87,7 @@ func Inspect(cfg Config) ([]Info, []Problem, error) {
 	k := &Keeper{cfg: cfg, told: map[string]string{}}
 	found, bad, err := k.loadFolders(cfg.Folder, nil)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	var own *pair
 	if cfg.CertFile == "" && cfg.KeyFile == "" {
@@ -90,8 +98,9 @@ func Inspect(cfg Config) ([]Info, []Problem, error) {
 		own, err = k.loadOwn(cfg.Source, true)
 	}
 	if err != nil {
-		return nil, bad, err
+		return nil, err
 	}
+	k.bad = bad
 	k.set.Store(newSet(own, found, cfg.Hosts, cfg.Now()))
-	return k.List(), bad, nil
+	return k, nil
 }

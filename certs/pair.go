@@ -30,12 +30,14 @@ type pair struct {
 	selfSigned bool // made here
 }
 
-func (p *pair) inTime(now time.Time) error {
-	switch leaf := p.cert.Leaf; {
-	case now.After(leaf.NotAfter):
-		return fmt.Errorf("expired at %s", leaf.NotAfter.UTC().Format(time.RFC3339))
-	case now.Before(leaf.NotBefore):
-		return fmt.Errorf("is not valid before %s", leaf.NotBefore.UTC().Format(time.RFC3339))
+func (p *pair) inTime(now time.Time) error { return inTime(p.cert.Leaf, now) }
+
+func inTime(c *x509.Certificate, now time.Time) error {
+	switch {
+	case now.After(c.NotAfter):
+		return fmt.Errorf("expired at %s", c.NotAfter.UTC().Format(time.RFC3339))
+	case now.Before(c.NotBefore):
+		return fmt.Errorf("is not valid before %s", c.NotBefore.UTC().Format(time.RFC3339))
 	}
 	return nil
 }
