@@ -46,6 +46,7 @@ type node struct {
 	domains []jid.JID
 
 	certs     *certs.Keeper
+	tickets   *certs.Tickets
 	store     Store
 	unlock    func() error // ends the mark that the store is in use; may be nil
 	shared    *live.Shared // nil on a node that stands alone, as takeover
@@ -229,7 +230,7 @@ func (n *node) buildCore(ctx context.Context) error {
 	return err
 }
 
-func (n *node) buildDoors(context.Context) error {
+func (n *node) buildDoors(ctx context.Context) error {
 	site := web.Site{Version: Version(), Domains: n.cfg.Domains, Certificate: n.certificate}
 	if n.cfg.BOSH.Enabled {
 		site.BOSH = n.cfg.BOSH.Paths[0]
@@ -246,7 +247,7 @@ func (n *node) buildDoors(context.Context) error {
 	h := n.cfg.HTTP
 	var err error
 	n.edge, err = web.New(web.Config{
-		Policy: webPolicy(n.cfg), TLS: n.certs.TLSConfig(n.minTLS()), ReadHeaderTimeout: h.ReadHeaderTimeout, ReadTimeout: h.ReadTimeout,
+		Policy: webPolicy(n.cfg), TLS: n.serverTLS(ctx), ReadHeaderTimeout: h.ReadHeaderTimeout, ReadTimeout: h.ReadTimeout,
 		WriteTimeout: h.WriteTimeout, IdleTimeout: h.IdleTimeout, MaxHeader: int(h.MaxHeader), MaxConnections: h.MaxConnections,
 		Std: h.Engine == "std", Site: site, Log: n.log,
 	})
