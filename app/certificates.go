@@ -12,6 +12,7 @@ import (
 	"github.com/deskline/deskline/admin"
 	"github.com/deskline/deskline/certs"
 	"github.com/deskline/deskline/configs"
+	"github.com/deskline/deskline/web"
 )
 
 // CertConfig says where the certificates of a node are.
@@ -117,4 +118,20 @@ func (n *node) expiryMetric() admin.Labelled {
 			}
 		},
 	}
+}
+
+// certificate is what the pages tell about the certificate for a host.
+func (n *node) certificate(host string) web.Certificate {
+	s := n.certs.For(host)
+	out := web.Certificate{
+		PEM: s.Chain, Fingerprint: s.SHA256, Names: s.Names, Issuer: s.Issuer, NotBefore: s.NotBefore, NotAfter: s.NotAfter, SelfSigned: s.SelfSigned, Root: s.Root,
+	}
+	if s.Anchor != nil {
+		anchor := certs.Describe(s.Anchor, time.Now())
+		out.Anchor, out.AnchorName, out.AnchorFingerprint = s.Anchor.Raw, anchor.Subject, anchor.SHA256
+		if !s.Root {
+			out.AnchorName = anchor.Issuer // whom a browser has to know
+		}
+	}
+	return out
 }

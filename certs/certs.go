@@ -208,6 +208,31 @@ func (k *Keeper) SelfSigned() bool { return k.set.Load().standard[0].selfSigned 
 // PEM returns that certificate and its chain, without the key.
 func (k *Keeper) PEM() []byte { return encode(k.set.Load().standard[0].cert.Certificate) }
 
+// Served is what clients that ask for a host get.
+type Served struct {
+	Info
+	Chain  []byte            // PEM, as it is sent
+	Anchor *x509.Certificate // what a client has to trust
+	Root   bool              // Anchor is the end of the chain; else the nearest to it that is known
+}
+
+// For returns what clients that ask for a host get.
+func (k *Keeper) For(host string) Served {
+	s := k.set.Load()
+	list := s.of(hostname(host))
+	if len(list) == 0 {
+		list = s.standard
+	}
+	p := list[0]
+	out := Served{Info: Describe(p.cert.Leaf, k.cfg.Now()), Chain: encode(p.cert.Certificate), Anchor: p.root, Root: p.root != nil}
+	out.Made = p.selfSigned
+	if !out.Root {
+		last := p.cert.Certificate[len(p.cert.Certificate)-1]
+		out.Anchor, _ = x509.ParseCertificate(last) // was parsed before
+	}
+	return out
+}
+
 func encode(chain [][]byte) (out []byte) {
 	for _, der := range chain {
 		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)

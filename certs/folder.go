@@ -182,11 +182,7 @@ func (m material) complete(leaf *x509.Certificate, key material, all []material)
 	for _, other := range all {
 		beside = append(beside, other.certs...)
 	}
-	for _, c := range chainOf(chain[len(chain)-1], beside)[1:] {
-		if !issuedBySelf(c) { // clients have the root or do not believe it
-			chain = append(chain, c)
-		}
-	}
+	chain = append(chain, chainOf(chain[len(chain)-1], beside)[1:]...)
 	p, err := join(chain, key.key)
 	if err != nil {
 		return nil, err

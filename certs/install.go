@@ -42,12 +42,8 @@ func Install(cfg Config, in Import) (Imported, error) {
 		return out, err
 	}
 	chain := chainOf(leaf, in.Certs)
-	for i, c := range chain {
-		if i > 0 && issuedBySelf(c) {
-			chain = chain[:i]
-			out.Notes = append(out.Notes, fmt.Sprintf("the root %q was left out: clients have it or do not believe it", c.Subject))
-			break
-		}
+	if root := chainOf(chain[len(chain)-1], in.Roots); len(root) > 1 {
+		chain = append(chain, root[1:]...) // to give to clients that do not know it
 	}
 	out.Notes = append(out.Notes, in.tellOrder(chain)...)
 	if err := in.check(cfg, chain); err != nil {
@@ -63,7 +59,7 @@ func Install(cfg Config, in Import) (Imported, error) {
 		}
 	}
 	out.Info = Describe(leaf, cfg.Now())
-	out.Chain = len(chain)
+	out.Chain = len(p.cert.Certificate)
 	if in.Only {
 		return out, nil
 	}
@@ -194,7 +190,11 @@ func put(cfg Config, p *pair) (file string, err error) {
 	if err != nil {
 		return "", err
 	}
-	chain := encode(p.cert.Certificate)
+	raw := slices.Clone(p.cert.Certificate)
+	if p.root != nil && len(raw) > 0 && !p.root.Equal(p.cert.Leaf) {
+		raw = append(raw, p.root.Raw)
+	}
+	chain := encode(raw)
 	if cfg.CertFile != "" && cfg.CertFile != cfg.KeyFile {
 		if err := replaceFile(cfg.KeyFile, key, 0o600); err != nil {
 			return "", fmt.Errorf("write certs.key_file: %w", err)

@@ -27,7 +27,8 @@ type pair struct {
 	content    [sha256.Size]byte
 	file       string // of the certificate, as it is named to people
 	keyFile    string
-	selfSigned bool // made here
+	selfSigned bool              // made here
+	root       *x509.Certificate // what a client has to trust, if it is known; not sent
 }
 
 func (p *pair) inTime(now time.Time) error { return inTime(p.cert.Leaf, now) }
@@ -71,6 +72,10 @@ func join(list []*x509.Certificate, key crypto.Signer) (*pair, error) {
 		return nil, err
 	}
 	p := &pair{cert: tls.Certificate{PrivateKey: key, Leaf: list[0]}}
+	// Clients have the root or do not believe it (RFC 8446 §4.4.2).
+	if last := list[len(list)-1]; issuedBySelf(last) {
+		p.root, list = last, list[:max(1, len(list)-1)]
+	}
 	h := sha256.New()
 	for _, c := range list {
 		p.cert.Certificate = append(p.cert.Certificate, c.Raw)

@@ -133,7 +133,7 @@ func (e *Edge) serve(w http.ResponseWriter, r *http.Request) {
 	pol := e.policy.Load()
 	c, _ := r.Context().Value(connKey{}).(*conn)
 	p := pol.peerOf(r, c)
-	if !pol.answers(&p) {
+	if !pol.answers(&p) && !e.forAll(r.URL.Path) {
 		e.sendToTLS(w, r, pol, &p)
 		return
 	}
