@@ -143,7 +143,9 @@ func (p *pages) page(name string) http.HandlerFunc {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Opener-Policy", opener)
+		if v.HTTPS { // without TLS browsers pass over it, and say so
+			h.Set("Cross-Origin-Opener-Policy", opener)
+		}
 		h.Set("Cache-Control", "no-cache")
 		_, _ = w.Write(out.Bytes()) // the client may be gone
 	}
