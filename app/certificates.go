@@ -2,15 +2,20 @@ package app
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/deskline/deskline/admin"
 	"github.com/deskline/deskline/certs"
+	"github.com/deskline/deskline/certs/acme"
 	"github.com/deskline/deskline/configs"
 	"github.com/deskline/deskline/web"
 )
@@ -33,7 +38,7 @@ func certSource(cfg configs.Config) certs.Source {
 // soonDays is when a certificate is about to expire for an administrator.
 const soonDays = 30
 
-func checkCerts(cfg configs.Config) []CheckResult {
+func checkCerts(ctx context.Context, cfg configs.Config) []CheckResult {
 	list, bad, err := certs.Inspect(CertConfig(cfg, discard()))
 	if err != nil {
 		return []CheckResult{{Name: "certs", Err: err}}
@@ -60,12 +65,12 @@ func checkCerts(cfg configs.Config) []CheckResult {
 	for _, p := range bad {
 		results = append(results, CheckResult{Name: "certs", Err: fmt.Errorf("%s cannot be used: %w", p.File, p.Err)})
 	}
-	return results
+	return append(results, checkACME(ctx, cfg, list)...)
 }
 
 // handleCertificates tells operators what is in service.
 func (n *node) handleCertificates() {
-	n.admin.HandleJSON("GET /certificates", func() any { return NewCertificateReport(n.certs.List(), n.certs.Problems()) })
+	n.admin.HandleJSON("GET /certificates", func() any { return NewCertificateReport(n.certs.List(), n.certificateProblems()) })
 }
 
 // CertificateReport is what a node has in service and cannot use.
@@ -134,4 +139,74 @@ func (n *node) certificate(host string) web.Certificate {
 		}
 	}
 	return out
+}
+
+// acmeConfig is what gets certificates from an authority.
+func acmeConfig(cfg configs.Config, log *slog.Logger) acme.Config {
+	a := cfg.Certs.ACME
+	out := acme.Config{
+		Dir: CertConfig(cfg, log).ACME(), Directory: a.Directory, Email: a.Email, Agree: a.Agree, CAFile: a.CAFile, Hosts: a.Hosts, Challenge: a.Challenge, Log: log,
+	}
+	if host, port, err := net.SplitHostPort(cfg.HTTP.Listen); err == nil {
+		out.Host = host
+		out.Port, _ = strconv.Atoi(port) // validated; a free one cannot be known yet
+	}
+	return out
+}
+
+// buildCerts loads the certificates, and sets up what renews them if asked for.
+func (n *node) buildCerts() (err error) {
+	cfg := CertConfig(n.cfg, n.log)
+	if n.cfg.Certs.ACME.Enabled {
+		if n.acme, err = acme.New(acmeConfig(n.cfg, n.log)); err != nil {
+			return err
+		}
+		cfg.Challenge, cfg.Asks, cfg.Protocols = n.acme.Challenge, acme.Asks, []string{acme.Protocol}
+	}
+	if n.certs, err = certs.New(cfg); err != nil {
+		return fmt.Errorf("certs: %w", err)
+	}
+	return nil
+}
+
+// plainPrefix is what an authority asks for without TLS.
+func (n *node) plainPrefix() string {
+	if n.acme == nil || n.cfg.Certs.ACME.Challenge == acme.TLSALPN {
+		return ""
+	}
+	return acme.ChallengePath
+}
+
+// certificateProblems are files that cannot be used and names without a
+// certificate.
+func (n *node) certificateProblems() []certs.Problem {
+	list := n.certs.Problems()
+	if n.acme == nil {
+		return list
+	}
+	failed := n.acme.Failed()
+	for _, name := range slices.Sorted(maps.Keys(failed)) {
+		list = append(list, certs.Problem{File: "acme: " + name, Err: failed[name]})
+	}
+	return list
+}
+
+// checkACME asks the authority for its directory, and looks for a certificate of
+// each name.
+func checkACME(ctx context.Context, cfg configs.Config, list []certs.Info) []CheckResult {
+	a := cfg.Certs.ACME
+	if !a.Enabled {
+		return nil
+	}
+	r := CheckResult{Name: "acme", Detail: a.Directory, Err: acme.Reach(ctx, acmeConfig(cfg, discard()))}
+	var missing []string
+	for _, host := range a.Hosts {
+		if !slices.ContainsFunc(list, func(i certs.Info) bool { return !i.Made && slices.Contains(i.Names, host) }) {
+			missing = append(missing, host)
+		}
+	}
+	if len(missing) > 0 {
+		r.Warning = "no certificate yet for " + strings.Join(missing, ", ") + ": a node that runs gets it, and tells in its log why it cannot"
+	}
+	return []CheckResult{r}
 }

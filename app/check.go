@@ -22,7 +22,7 @@ type CheckResult struct {
 // Check tries what the configuration names without running a node: the
 // certificate, the store, the addresses.
 func Check(ctx context.Context, cfg configs.Config) []CheckResult {
-	results := append(checkCerts(cfg), checkStore(ctx, cfg))
+	results := append(checkCerts(ctx, cfg), checkStore(ctx, cfg))
 	listeners := []struct{ name, addr string }{{"http.listen", cfg.HTTP.Listen}, {"admin.listen", cfg.Admin.Listen}}
 	if cfg.Cluster.Node != "" {
 		listeners = append(listeners, struct{ name, addr string }{"cluster.listen", cfg.Cluster.Listen})

@@ -18,6 +18,7 @@ import (
 	"github.com/deskline/deskline/auth"
 	"github.com/deskline/deskline/bosh"
 	"github.com/deskline/deskline/certs"
+	"github.com/deskline/deskline/certs/acme"
 	"github.com/deskline/deskline/cluster"
 	"github.com/deskline/deskline/configs"
 	"github.com/deskline/deskline/discovery"
@@ -46,6 +47,7 @@ type node struct {
 	domains []jid.JID
 
 	certs     *certs.Keeper
+	acme      *acme.Manager // nil = nobody asked for it
 	tickets   *certs.Tickets
 	store     Store
 	unlock    func() error // ends the mark that the store is in use; may be nil
@@ -108,9 +110,8 @@ func (n *node) buildStore(ctx context.Context) error {
 		return fmt.Errorf("data_dir: %w", err)
 	}
 	var err error
-	n.certs, err = certs.New(CertConfig(n.cfg, n.log))
-	if err != nil {
-		return fmt.Errorf("certs: %w", err)
+	if err := n.buildCerts(); err != nil {
+		return err
 	}
 	if err := n.openStore(ctx); err != nil {
 		return fmt.Errorf("store: %w", err)
@@ -249,10 +250,13 @@ func (n *node) buildDoors(ctx context.Context) error {
 	n.edge, err = web.New(web.Config{
 		Policy: webPolicy(n.cfg), TLS: n.serverTLS(ctx), ReadHeaderTimeout: h.ReadHeaderTimeout, ReadTimeout: h.ReadTimeout,
 		WriteTimeout: h.WriteTimeout, IdleTimeout: h.IdleTimeout, MaxHeader: int(h.MaxHeader), MaxConnections: h.MaxConnections,
-		Std: h.Engine == "std", Site: site, Log: n.log,
+		PlainPrefix: n.plainPrefix(), Std: h.Engine == "std", Site: site, Log: n.log,
 	})
 	if err != nil {
 		return err
+	}
+	if n.acme != nil {
+		n.edge.Handle(acme.ChallengePath, n.acme)
 	}
 	n.bosh = bosh.New(n.boshConfig(n.cfg))
 	if n.takeover != nil {

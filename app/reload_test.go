@@ -166,6 +166,7 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 	t.Helper()
 	v := reflect.ValueOf(&cfg).Elem().FieldByIndex(k.field)
 	texts := map[string]string{
+		"certs.acme.directory": "https://acme.example.com/directory", "certs.acme.email": "a@example.com", "certs.acme.ca_file": "ca.pem",
 		"data_dir": t.TempDir(), "http.public_url": "https://chat.example.com", "http.listen": "127.0.0.1:1",
 		"admin.listen": "127.0.0.1:2", "websocket.path": "/ws", "demo.password": "secret",
 		"cluster.node": "n1", "cluster.listen": ":1", "cluster.advertise": "192.0.2.1", "cluster.public_url": "https://n1.example.com",
@@ -174,7 +175,7 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 		"redis.tls.server_name": "redis.example.com", "redis.sentinel.username": "a", "redis.sentinel.password": "secret",
 	}
 	lists := map[string]string{
-		"domains": "example.com", "http.cors_origins": "https://a.example", "bosh.paths": "/b", "auth.mechanisms": "PLAIN", "certs.hosts": "a.example",
+		"domains": "example.com", "http.cors_origins": "https://a.example", "bosh.paths": "/b", "auth.mechanisms": "PLAIN", "certs.hosts": "a.example", "certs.acme.hosts": "a.example",
 		"cluster.seeds": "n2.example.com", "redis.cluster.addrs": "redis.example.com:6379",
 	}
 	if strings.HasPrefix(k.path, "cluster.") { // a node has a name, an address and a pair
@@ -185,6 +186,8 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 	case k.path == "cluster.pairs":
 	case k.path == "certs.cert_file" || k.path == "certs.key_file":
 		cfg.Certs.CertFile, cfg.Certs.KeyFile = certFile, keyFile
+	case k.path == "certs.acme.enabled":
+		cfg.Certs.ACME.Enabled, cfg.Certs.ACME.Agree, cfg.Certs.ACME.Hosts = true, true, []string{"a.example"}
 	case k.path == "certs.dir":
 		v.SetString(filepath.Dir(certFile))
 	case k.path == "http.trusted_proxies":

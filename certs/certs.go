@@ -16,6 +16,7 @@ package certs
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -40,9 +41,14 @@ type Source struct {
 // Config is what a [Keeper] needs.
 type Config struct {
 	Source
-	Dir string           // what is made and imported is kept in its folder "certs"
-	Now func() time.Time // nil = time.Now
-	Log *slog.Logger
+	Dir string // what is made and imported is kept in its folder "certs"
+	// Challenge, if not nil, answers handshakes in which an authority asks whose a
+	// name is; false from Asks leaves a handshake to the certificates.
+	Challenge func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	Asks      func(*tls.ClientHelloInfo) bool
+	Protocols []string         // of ALPN, beside HTTP/1.1
+	Now       func() time.Time // nil = time.Now
+	Log       *slog.Logger
 }
 
 // Keeper holds the certificates in service.
@@ -68,8 +74,10 @@ func New(cfg Config) (*Keeper, error) {
 		cfg.Now = time.Now
 	}
 	k := &Keeper{cfg: cfg, source: cfg.Source, told: map[string]string{}, warned: map[string]warned{}}
-	if err := os.MkdirAll(k.cfg.installed(), 0o700); err != nil {
-		return nil, fmt.Errorf("keep imported certificates: %w", err)
+	for _, dir := range k.cfg.kept() {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("keep certificates: %w", err)
+		}
 	}
 	found, bad, err := k.loadFolders(cfg.Folder, nil)
 	if err != nil {

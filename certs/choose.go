@@ -128,6 +128,9 @@ func (s *set) choose(hello *tls.ClientHelloInfo) *pair {
 
 // GetCertificate is for tls.Config: the certificate of the moment.
 func (k *Keeper) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if k.cfg.Challenge != nil && k.cfg.Asks(hello) {
+		return k.cfg.Challenge(hello)
+	}
 	return &k.set.Load().choose(hello).cert, nil
 }
 
@@ -146,6 +149,6 @@ func (k *Keeper) TLSConfig(minimum uint16) *tls.Config {
 		minimum = tls.VersionTLS12
 	}
 	return &tls.Config{
-		MinVersion: minimum, CipherSuites: slices.Clone(suites), GetCertificate: k.GetCertificate, NextProtos: []string{"http/1.1"},
+		MinVersion: minimum, CipherSuites: slices.Clone(suites), GetCertificate: k.GetCertificate, NextProtos: append([]string{"http/1.1"}, k.cfg.Protocols...),
 	}
 }

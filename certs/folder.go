@@ -24,14 +24,24 @@ type Problem struct {
 // installed is the folder of what was imported.
 func (c Config) installed() string { return filepath.Join(c.Dir, "certs", "imported") }
 
+// ACME is the folder of package certs/acme; certificates are in one below.
+func (c Config) ACME() string { return filepath.Join(c.Dir, "certs", "acme") }
+
+// kept are the folders of what was imported and of what an authority renews.
+func (c Config) kept() []string {
+	return []string{c.installed(), filepath.Join(c.ACME(), "certificates")}
+}
+
 // loadFolders reads all pairs below a folder and of those that were imported,
 // whatever their names: a key belongs to the certificates beside it that have its
 // public key. Last has the good ones from before; what has become bad keeps its
 // last good one.
 func (k *Keeper) loadFolders(root string, last map[string]*pair) (map[string]*pair, []Problem, error) {
 	w := walker{seen: map[string]bool{}}
-	if err := w.visit(k.cfg.installed(), 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fmt.Errorf("read imported certificates: %w", err)
+	for _, dir := range k.cfg.kept() {
+		if err := w.visit(dir, 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, fmt.Errorf("read certificates: %w", err)
+		}
 	}
 	if root != "" {
 		if err := w.visit(root, 0); err != nil {

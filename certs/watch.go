@@ -129,7 +129,9 @@ func (w *watch) wanted() map[string]os.FileInfo {
 	add(filepath.Join(w.k.cfg.Dir, "certs"))
 	walker := walker{seen: map[string]bool{}}
 	// The reload says what is wrong with them.
-	_ = walker.visit(w.k.cfg.installed(), 0)
+	for _, dir := range w.k.cfg.kept() {
+		_ = walker.visit(dir, 0)
+	}
 	if source.Folder != "" {
 		_ = walker.visit(source.Folder, 0)
 		walker.paths = append(walker.paths, source.Folder)

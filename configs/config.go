@@ -143,6 +143,18 @@ type Certs struct {
 	Dir      string   `key:"dir" live:"yes"`       // of further pairs, chosen by the name a client asks for; "" = none
 	Hosts    []string `key:"hosts" live:"yes"`     // in a self-signed certificate, beside the domains
 	MinTLS   string   `key:"min_tls" one:"1.2 1.3"`
+	ACME     ACME     `key:"acme"`
+}
+
+// ACME gets certificates from an authority and renews them, RFC 8555.
+type ACME struct {
+	Enabled   bool     `key:"enabled"`
+	Directory string   `key:"directory"` // of the authority
+	Email     string   `key:"email"`     // for the authority to write to; "" = none
+	Agree     bool     `key:"agree"`     // to the authority's terms
+	CAFile    string   `key:"ca_file"`   // PEM, who vouches for the authority's own HTTPS; "" = the system's
+	Hosts     []string `key:"hosts"`     // each gets a certificate
+	Challenge string   `key:"challenge" one:"any tls-alpn http"`
 }
 
 // Admin is the listener for operators.
@@ -209,7 +221,9 @@ func Default() Config {
 			Plain:      "secure", Iterations: 4096, FailedLoginsPerMinute: 20,
 			MaxDelay: 10 * time.Second, VerifiedTTL: 5 * time.Minute, ChangePassword: true,
 		},
-		Certs: Certs{MinTLS: "1.2"},
+		Certs: Certs{
+			MinTLS: "1.2", ACME: ACME{Directory: "https://acme-v02.api.letsencrypt.org/directory", Challenge: "any"},
+		},
 		Admin: Admin{Listen: "127.0.0.1:5281"},
 		Limits: Limits{
 			Body: 256 * KiB, Stanza: 64 * KiB, Depth: 32, Attributes: 64, Children: 1000,

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need and the machine lacks, from Debian's packages, if
-# it may: a C compiler for the race detector, Redis for the shared store, openssl as an authority, HAProxy
+# it may: a C compiler for the race detector, Redis for the shared store, openssl and Pebble as authorities, HAProxy
 # and ip for the cluster's ledger, Node.js and Chromium for the real clients. What cannot be installed is named; the exit code is 0 all the same.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -9,6 +9,7 @@ packages=()
 command -v gcc >/dev/null || packages+=(gcc libc6-dev)
 command -v redis-server >/dev/null || packages+=(redis-server)
 command -v redis-cli >/dev/null || packages+=(redis-tools)
+command -v pebble >/dev/null || packages+=(pebble)
 command -v openssl >/dev/null || packages+=(openssl)
 command -v haproxy >/dev/null || packages+=(haproxy)
 command -v ip >/dev/null || packages+=(iproute2)

@@ -45,6 +45,9 @@ var certificatePaths = []string{
 
 // forAll reports whether a path is answered without TLS for everybody.
 func (e *Edge) forAll(path string) bool {
+	if prefix := e.cfg.PlainPrefix; prefix != "" && strings.HasPrefix(path, prefix) {
+		return true
+	}
 	return e.cfg.Site.Certificate != nil && slices.Contains(certificatePaths, path)
 }
 

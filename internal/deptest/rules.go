@@ -16,7 +16,7 @@ var tiers = [][]string{
 	{"xmpp/..."},
 	{"router"},
 	{"session", "roster", "presence", "offline", "auth", "vcard", "private", "account", "info", "people"},
-	{"bosh", "websocket", "admin", "web", "certs", "cluster/...", "discovery"},
+	{"bosh", "websocket", "admin", "web", "certs/...", "cluster/...", "discovery"},
 	{"store"},
 	{"store/..."},
 	{"configs"},
@@ -31,6 +31,7 @@ var sideways = map[string][]string{
 	"xmpp/sasl":   {"xmpp/jid", "xmpp/stanza"},
 	"xmpp/mux":    {"xmpp/jid", "xmpp/stanza"},
 	"cluster/...": {"cluster/..."},
+	"certs/...":   {"certs/..."},
 	"bench/...":   {"bench/..."},
 	"test/...":    {"test/..."},
 }
@@ -53,6 +54,8 @@ var homes = []struct {
 	{"github.com/prometheus", []string{"admin", "app"}, "packages declare the counters they need as interfaces"},
 	{"github.com/xdg-go", []string{"xmpp/sasl"}, "mechanisms live in xmpp/sasl"},
 	{"github.com/fsnotify/fsnotify", []string{"certs"}, "only certificates are watched"},
+	{"github.com/caddyserver/certmagic", []string{"certs/acme"}, "others find the files that it leaves"},
+	{"go.uber.org/zap", []string{"certs/acme"}, "log/slog is what all log with; certmagic wants to be given it"},
 	{"github.com/hashicorp/memberlist", []string{"cluster"}, "others see cluster.View"},
 	{"github.com/klauspost/compress", []string{"bosh", "web"}, "bodies are packed at the doors"},
 }
