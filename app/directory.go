@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/deskline/deskline/admin"
@@ -17,7 +18,10 @@ import (
 )
 
 // entrance is the directory in the words of the auth package.
-type entrance struct{ *ldap.Directory }
+type entrance struct {
+	*ldap.Directory
+	log *slog.Logger
+}
 
 // Login implements auth.Directory.
 func (e entrance) Login(ctx context.Context, user jid.JID, password string, turn func() error) error {
@@ -28,6 +32,9 @@ func (e entrance) Login(ctx context.Context, user jid.JID, password string, turn
 		return sasl.NewFailure(sasl.AccountDisabled, "chat is not enabled: "+no.Why)
 	case errors.Is(err, ldap.ErrExpired):
 		return sasl.NewFailure(sasl.CredentialsExpired, "the password has expired and has to be changed first")
+	case errors.Is(err, ldap.ErrAmbiguous):
+		e.log.WarnContext(ctx, "sign-in by the directory", "err", err)
+		return auth.ErrWrong
 	case errors.Is(err, ldap.ErrPassword):
 		return auth.ErrWrong
 	case errors.Is(err, ldap.ErrAway), errors.Is(err, ldap.ErrBusy):
@@ -71,7 +78,7 @@ func (n *node) buildDirectory(context.Context) error {
 	if n.directory, err = ldap.New(cfg); err != nil {
 		return err
 	}
-	n.accounts.Join(entrance{n.directory})
+	n.accounts.Join(entrance{n.directory, n.log})
 	return nil
 }
 
