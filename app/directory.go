@@ -73,6 +73,7 @@ func (n *node) buildDirectory(context.Context) error {
 		return nil
 	}
 	cfg := directoryConfig(n.cfg)
+	cfg.Present = n.present
 	cfg.Log, cfg.Metrics = n.log, n.metrics.Directory()
 	var err error
 	if n.directory, err = ldap.New(cfg); err != nil {
@@ -80,6 +81,17 @@ func (n *node) buildDirectory(context.Context) error {
 	}
 	n.accounts.Join(entrance{n.directory, n.log})
 	return nil
+}
+
+// present lists the people of the directory who are signed in here.
+func (n *node) present() []jid.JID {
+	var list []jid.JID
+	for _, s := range n.sessions.Sessions() {
+		if j := s.JID(); !j.IsZero() && n.directory.Holds(j.Domain()) {
+			list = append(list, j.Bare())
+		}
+	}
+	return list
 }
 
 // followDirectory has the directory read and tell until ctx ends.
