@@ -119,6 +119,13 @@ func TestReadiness(t *testing.T) {
 		if err := json.Unmarshal(w.Body.Bytes(), &doc); err != nil || doc.Ready || len(doc.Checks) != 2 || doc.Checks[0].OK || doc.Checks[0].Error != failure.Error() || !doc.Checks[1].OK {
 			t.Errorf("%v %s", err, w.Body)
 		}
+		failure = fmt.Errorf("half of it: %w", admin.Degraded("away"))
+		if w := ask(s, "GET", "/readyz", ""); w.Code != 200 || !strings.HasPrefix(w.Body.String(), "ready, degraded\nstore: degraded: half of it: away (0 ms)\n") {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+		if w := ask(s, "GET", "/readyz?format=json", ""); w.Code != 200 || !strings.Contains(w.Body.String(), `"ok":true,"degraded":true,"error":"half of it: away"`) {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
 		failure = nil
 		s.Drain()
 		if w := ask(s, "GET", "/readyz", ""); w.Code != 503 || !strings.Contains(w.Body.String(), "stopping") {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -18,7 +19,10 @@ import (
 )
 
 // entrance is the directory in the words of the auth package.
-type entrance struct{ *ldap.Directory }
+type entrance struct {
+	*ldap.Directory
+	log *slog.Logger
+}
 
 // Login implements auth.Directory.
 func (e entrance) Login(ctx context.Context, user jid.JID, password string, turn func() error) error {
@@ -29,6 +33,9 @@ func (e entrance) Login(ctx context.Context, user jid.JID, password string, turn
 		return sasl.NewFailure(sasl.AccountDisabled, "chat is not enabled: "+no.Why)
 	case errors.Is(err, ldap.ErrExpired):
 		return sasl.NewFailure(sasl.CredentialsExpired, "the password has expired and has to be changed first")
+	case errors.Is(err, ldap.ErrAmbiguous):
+		e.log.WarnContext(ctx, "sign-in by the directory", "err", err)
+		return auth.ErrWrong
 	case errors.Is(err, ldap.ErrPassword):
 		return auth.ErrWrong
 	case errors.Is(err, ldap.ErrAway), errors.Is(err, ldap.ErrBusy):
@@ -67,12 +74,13 @@ func (n *node) buildDirectory(context.Context) error {
 		return nil
 	}
 	cfg := directoryConfig(n.cfg)
+	cfg.Present = n.present
 	cfg.Log, cfg.Metrics = n.log, n.metrics.Directory()
 	var err error
 	if n.directory, err = ldap.New(cfg); err != nil {
 		return err
 	}
-	n.accounts.Join(entrance{n.directory})
+	n.accounts.Join(entrance{n.directory, n.log})
 	return nil
 }
 
@@ -86,6 +94,17 @@ func (s directorySource) Photo(ctx context.Context, person people.Person) (mime 
 		return "", nil, err
 	}
 	return http.DetectContentType(data), data, nil
+}
+
+// present lists the people of the directory who are signed in here.
+func (n *node) present() []jid.JID {
+	var list []jid.JID
+	for _, s := range n.sessions.Sessions() {
+		if j := s.JID(); !j.IsZero() && n.directory.Holds(j.Domain()) {
+			list = append(list, j.Bare())
+		}
+	}
+	return list
 }
 
 // fixed reports whether accounts of a domain cannot be changed by their owners.

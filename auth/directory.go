@@ -165,8 +165,15 @@ func (s *Service) ensure(ctx context.Context, bare jid.JID) (Account, error) {
 // an account to be kept in, also before they sign in for the first time.
 func (s *Service) existsElsewhere(ctx context.Context, bare jid.JID) (bool, error) {
 	ok, err := s.directory.Exists(ctx, bare)
-	if err != nil || !ok {
+	if err != nil {
+		// Whoever has an account was there when the directory was last heard from.
+		if _, e := s.store.Account(ctx, bare); e == nil {
+			return true, nil
+		}
 		return false, err
+	}
+	if !ok {
+		return false, nil
 	}
 	known, there, generation := s.exists.get(bare)
 	if there && known {

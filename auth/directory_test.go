@@ -43,6 +43,9 @@ func (d *directory) Login(_ context.Context, user jid.JID, password string, turn
 }
 
 func (d *directory) Exists(_ context.Context, user jid.JID) (bool, error) {
+	if errors.Is(d.err, auth.ErrDirectoryAway) {
+		return false, d.err
+	}
 	return user.Local() == "carol", nil
 }
 
@@ -104,6 +107,12 @@ func TestDirectory(t *testing.T) {
 		step("away, remembered", "carol", "two", "", 1)
 		step("away, old password", "carol", "one", sasl.TemporaryAuthFailure, 1)
 		step("away, unknown", "dora", "two", sasl.TemporaryAuthFailure, 1)
+		if ok, err := s.Exists(t.Context(), carol); !ok || err != nil {
+			t.Errorf("away: %v, %v", ok, err)
+		}
+		if ok, err := s.Exists(t.Context(), jid.MustParse("dora@example.org")); ok || err == nil {
+			t.Errorf("away: %v, %v", ok, err)
+		}
 		d.set(func() { d.unknown = true })
 		step("away, not enabled any more", "carol", "two", sasl.TemporaryAuthFailure, 1)
 		d.set(func() { d.unknown = false })

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	goldap "github.com/go-ldap/ldap/v3"
+
+	"github.com/deskline/deskline/xmpp/jid"
 )
 
 // Config sets up a Directory.
@@ -29,6 +31,9 @@ type Config struct {
 	ConnectTimeout            time.Duration
 	Pool                      int
 	Settings
+	// Present lists who is signed in, who are looked at more often than others where
+	// there are very many; nil: all are looked at. It does not wait.
+	Present func() []jid.JID
 	Metrics Metrics // nil: none
 	Log     *slog.Logger
 }

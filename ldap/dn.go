@@ -47,17 +47,17 @@ func fold(dn string) string {
 	return strings.Join(parts, ",")
 }
 
-// splitDN returns the first part of a DN and what is above it.
-func splitDN(dn string) (first, above string) {
+// above returns a DN without its first part.
+func above(dn string) string {
 	for i := 0; i < len(dn); i++ {
 		switch dn[i] {
 		case '\\':
 			i++
 		case ',', ';':
-			return dn[:i], strings.TrimSpace(dn[i+1:])
+			return strings.TrimSpace(dn[i+1:])
 		}
 	}
-	return dn, ""
+	return ""
 }
 
 // nameOf is the value of the first part of a DN, for people to read.

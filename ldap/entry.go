@@ -62,10 +62,9 @@ func (d *Directory) parse(e *goldap.Entry) (entry, error) {
 	if err != nil || j.Local() == "" {
 		return entry{}, fmt.Errorf("%s: %w", e.DN, errNoName)
 	}
-	_, above := splitDN(e.DN)
 	p := people.Person{
 		JID: j, ID: d.idOf(e), Name: value(e, a.Name), Given: value(e, a.Given), Family: value(e, a.Family), Mail: values(e, a.Mail),
-		Title: value(e, a.Title), Department: value(e, a.Department), Company: value(e, a.Company), Unit: above, Entity: value(e, a.Entity),
+		Title: value(e, a.Title), Department: value(e, a.Department), Company: value(e, a.Company), Unit: above(e.DN), Entity: value(e, a.Entity),
 	}
 	if p.Name == "" {
 		p.Name = value(e, "cn")

@@ -25,8 +25,23 @@ func (f facts) allow(id string) bool {
 	return (f.filter == nil || f.filter.has(id)) && (f.chain == nil || f.chain.has(id))
 }
 
-// facts asks for those of everybody, or of those with some ids.
-func (d *Directory) facts(ctx context.Context, c *conn, restrict string) (f facts, err error) {
+// with adds what is known of others.
+func (f facts) with(more facts) facts {
+	join := func(a, b ids) ids {
+		if a == nil {
+			return b
+		}
+		for id := range b {
+			a[id] = struct{}{}
+		}
+		return a
+	}
+	return facts{join(f.filter, more.filter), join(f.chain, more.chain), join(f.photo, more.photo)}
+}
+
+// allowance asks for whom the filter and the groups are true, among everybody or
+// those with some ids.
+func (d *Directory) allowance(ctx context.Context, c *conn, restrict string) (f facts, err error) {
 	s := d.Settings()
 	if s.Enabled.Filter != "" {
 		if f.filter, err = d.listing(ctx, c, all(s.Filter, restrict, s.Enabled.Filter)); err != nil {
@@ -38,12 +53,18 @@ func (d *Directory) facts(ctx context.Context, c *conn, restrict string) (f fact
 			return f, fmt.Errorf("ldap.enabled.groups: %w", err)
 		}
 	}
-	if d.cfg.Attributes.Photo != "" {
-		if f.photo, err = d.listing(ctx, c, all(s.Filter, restrict, "("+d.cfg.Attributes.Photo+"=*)")); err != nil {
+	return f, nil
+}
+
+// facts is allowance, and who has a photo.
+func (d *Directory) facts(ctx context.Context, c *conn, restrict string) (facts, error) {
+	f, err := d.allowance(ctx, c, restrict)
+	if err == nil && d.cfg.Attributes.Photo != "" {
+		if f.photo, err = d.listing(ctx, c, all(d.Settings().Filter, restrict, "("+d.cfg.Attributes.Photo+"=*)")); err != nil {
 			return f, fmt.Errorf("ldap.attributes.photo: %w", err)
 		}
 	}
-	return f, nil
+	return f, err
 }
 
 // listing reads the ids of the people for whom a filter is true.

@@ -32,7 +32,7 @@ func FuzzDN(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, dn string) {
-		_, _ = splitDN(dn)
+		_ = above(dn)
 		_ = nameOf(dn)
 		parsed, err := goldap.ParseDN(dn)
 		if err != nil || strings.ContainsFunc(dn, func(r rune) bool { return r > '~' || r < ' ' }) {

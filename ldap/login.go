@@ -29,7 +29,7 @@ func (d *Directory) Login(ctx context.Context, user jid.JID, password string, tu
 		return ErrPassword
 	}
 	raw, e, err := d.find(ctx, user)
-	if err != nil && !errors.Is(err, ErrPassword) {
+	if err != nil && !errors.Is(err, ErrPassword) && !errors.Is(err, ErrAmbiguous) {
 		return err
 	}
 	dn := d.nobody(user)
@@ -37,11 +37,12 @@ func (d *Directory) Login(ctx context.Context, user jid.JID, password string, tu
 		dn = raw.DN
 	}
 	// Also for somebody who is not there, so that the time does not tell.
-	if bound := d.bind(ctx, dn, password, turn); bound != nil {
-		return bound
-	}
-	if err != nil {
+	bound := d.bind(ctx, dn, password, turn)
+	if err != nil && (bound == nil || errors.Is(bound, ErrPassword)) {
 		return err
+	}
+	if bound != nil {
+		return bound
 	}
 	return d.admit(ctx, raw, e)
 }

@@ -20,16 +20,17 @@ type reader struct {
 	d  *Directory
 	to people.Sink
 
-	full    bool // everything is to be read
-	nature  nature
-	since   int64  // the last number of a change that was read
-	stamp   string // the last time of a change that was read
-	groups  *groups
-	mark    uint64 // of the groups: differs after each change
-	suspect int    // people there were when a read lacked too many
-	sync    *follower
-	broken  int      // times that the server broke off telling of changes
-	pending []string // people it told of who are not read yet
+	full     bool // everything is to be read
+	nature   nature
+	since    int64  // the last number of a change that was read
+	stamp    string // the last time of a change that was read
+	groups   *groups
+	mark     uint64 // of the groups: differs after each change
+	suspect  int    // people there were when a read lacked too many
+	sync     *follower
+	compared time.Time // when everybody was last compared
+	broken   int       // times that the server broke off telling of changes
+	pending  []string  // people it told of who are not read yet
 }
 
 // errShrunk says that a read lacks so many people that it has to be confirmed.
@@ -69,6 +70,7 @@ func (r *reader) readAll(ctx context.Context, c *conn) error {
 	}
 	d.people.replace(&run.next)
 	d.tell()
+	r.compared = time.Now()
 	r.groups, r.mark, r.since, r.stamp, r.suspect = g, mark, r.nature.usn, run.stamp, 0
 	d.cfg.Log.InfoContext(ctx, "directory read", "people", len(run.next.byID), "enabled", run.next.enabled, "groups", len(g.list),
 		"left_out", run.bad, "took", time.Since(began).Round(time.Millisecond), "changes", r.nature.changes)

@@ -201,50 +201,6 @@ func (r *reader) touched(ctx context.Context, c *conn) ([]string, error) {
 	return list, err
 }
 
-// moved compares who is there, and of whom the filter and the groups are true, with
-// the picture: neither deletions nor what a server computes show as changes.
-func (r *reader) moved(ctx context.Context, c *conn) ([]string, error) {
-	d := r.d
-	s := d.Settings()
-	var list []string
-	if r.sync == nil {
-		there, err := d.listing(ctx, c, s.Filter)
-		if err != nil {
-			return nil, err
-		}
-		if err := r.plausible(len(there), d.enabled()); err != nil {
-			return nil, err
-		}
-		list = d.people.ids(func(x *record) bool { return !there.has(x.id) })
-		for id := range there {
-			if _, known := d.people.byid(id); !known {
-				list = append(list, id)
-			}
-		}
-	}
-	if s.Enabled.Filter == "" && (!d.chain.Load() || len(s.Enabled.Groups) == 0) {
-		r.suspect = 0
-		return list, nil
-	}
-	f, err := d.facts(ctx, c, "")
-	if err != nil {
-		return nil, err
-	}
-	var lost int
-	list = append(list, d.people.ids(func(x *record) bool {
-		now := f.allow(x.id)
-		if x.why == "" && !now {
-			lost++
-		}
-		return x.allowed != now
-	})...)
-	if err := r.plausible(math.MaxInt/2, d.enabled()-lost); err != nil {
-		return nil, err
-	}
-	r.suspect = 0
-	return list, nil
-}
-
 // meet reads somebody who signed in before the picture had them.
 func (r *reader) meet(ctx context.Context, dn string) error {
 	if r.groups == nil {

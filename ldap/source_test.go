@@ -9,6 +9,7 @@ import (
 
 	"github.com/deskline/deskline/internal/ldaptest"
 	"github.com/deskline/deskline/ldap"
+	"github.com/deskline/deskline/xmpp/jid"
 )
 
 func TestPerson(t *testing.T) {
@@ -166,5 +167,26 @@ func TestShrunk(t *testing.T) {
 	eventually(t, "confirmation", func() bool { return all.len() == 1 })
 	if !log.has("1 of 10 are left") {
 		t.Error("nothing was suspected")
+	}
+}
+
+// TestPresent has very many people, of whom those who are signed in are looked at
+// more often.
+func TestPresent(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.Start(t, ldaptest.Config{Plain: true, Extra: "sizelimit unlimited"})
+	s.LoadOffline(crowd(5100))
+	cfg := config(s)
+	cfg.PageSize, cfg.Refresh = 2000, 4*time.Second
+	cfg.Enabled.Filter = "(sn=*)"
+	cfg.Present = func() []jid.JID { return []jid.JID{user("user1"), user("user2"), user("nobody")} }
+	d, all := run(t, cfg)
+	s.Delete(dnOf("user1"), dnOf("user3"))
+	eventually(t, "somebody who is signed in is gone", func() bool { _, ok := all.get("user1"); return !ok })
+	if _, withdrawn := d.Withdrawn(user("user1")); !withdrawn {
+		t.Error("somebody gone may chat")
+	}
+	if _, ok := all.get("user3"); !ok || all.reads() != 1 {
+		t.Errorf("everybody was compared, or read %d times", all.reads())
 	}
 }
