@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -29,6 +30,9 @@ func certSource(cfg configs.Config) certs.Source {
 	hosts := append([]string{"localhost", "127.0.0.1", "::1"}, cfg.Domains...)
 	if name, err := os.Hostname(); err == nil {
 		hosts = append(hosts, name)
+	}
+	if u, err := url.Parse(cfg.Cluster.PublicURL); err == nil && u.Host != "" {
+		hosts = append(hosts, u.Hostname())
 	}
 	return certs.Source{
 		CertFile: cfg.Certs.CertFile, KeyFile: cfg.Certs.KeyFile, Folder: cfg.Certs.Dir, Hosts: append(hosts, cfg.Certs.Hosts...),
