@@ -133,7 +133,7 @@ func (n *node) expiryMetric() admin.Labelled {
 func (n *node) certificate(host string) web.Certificate {
 	s := n.certs.For(host)
 	out := web.Certificate{
-		PEM: s.Chain, Fingerprint: s.SHA256, Names: s.Names, Issuer: s.Issuer, NotBefore: s.NotBefore, NotAfter: s.NotAfter, SelfSigned: s.SelfSigned, Root: s.Root,
+		PEM: s.Chain, Fingerprint: s.SHA256, Names: s.Names, Issuer: s.Issuer, NotBefore: s.NotBefore, NotAfter: s.NotAfter, SelfSigned: s.SelfSigned, Made: s.Made, Root: s.Root,
 	}
 	if s.Anchor != nil {
 		anchor := certs.Describe(s.Anchor, time.Now())
