@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -29,6 +30,9 @@ func certSource(cfg configs.Config) certs.Source {
 	hosts := append([]string{"localhost", "127.0.0.1", "::1"}, cfg.Domains...)
 	if name, err := os.Hostname(); err == nil {
 		hosts = append(hosts, name)
+	}
+	if u, err := url.Parse(cfg.Cluster.PublicURL); err == nil && u.Host != "" {
+		hosts = append(hosts, u.Hostname())
 	}
 	return certs.Source{
 		CertFile: cfg.Certs.CertFile, KeyFile: cfg.Certs.KeyFile, Folder: cfg.Certs.Dir, Hosts: append(hosts, cfg.Certs.Hosts...),
@@ -129,7 +133,7 @@ func (n *node) expiryMetric() admin.Labelled {
 func (n *node) certificate(host string) web.Certificate {
 	s := n.certs.For(host)
 	out := web.Certificate{
-		PEM: s.Chain, Fingerprint: s.SHA256, Names: s.Names, Issuer: s.Issuer, NotBefore: s.NotBefore, NotAfter: s.NotAfter, SelfSigned: s.SelfSigned, Root: s.Root,
+		PEM: s.Chain, Fingerprint: s.SHA256, Names: s.Names, Issuer: s.Issuer, NotBefore: s.NotBefore, NotAfter: s.NotAfter, SelfSigned: s.SelfSigned, Made: s.Made, Root: s.Root,
 	}
 	if s.Anchor != nil {
 		anchor := certs.Describe(s.Anchor, time.Now())

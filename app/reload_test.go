@@ -216,6 +216,7 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 	case k.path == "certs.cert_file" || k.path == "certs.key_file":
 		cfg.Certs.CertFile, cfg.Certs.KeyFile = certFile, keyFile
 	case k.path == "certs.acme.enabled":
+		cfg.HTTP.Listen = texts["http.listen"] // a port that the authority can be told
 		cfg.Certs.ACME.Enabled, cfg.Certs.ACME.Agree, cfg.Certs.ACME.Hosts = true, true, []string{"a.example"}
 	case k.path == "certs.dir":
 		v.SetString(filepath.Dir(certFile))

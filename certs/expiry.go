@@ -1,8 +1,6 @@
 package certs
 
 import (
-	"context"
-	"log/slog"
 	"time"
 )
 
@@ -48,12 +46,12 @@ func (k *Keeper) warn() {
 			continue
 		}
 		said[sum] = warned{at: now, stage: stage}
-		level, text := slog.LevelWarn, "certificate is about to expire"
+		log := k.cfg.Log.With("file", p.file, "names", names(leaf), "until", leaf.NotAfter.UTC().Format(time.RFC3339))
 		if left <= 0 {
-			level, text = slog.LevelError, "certificate has expired"
+			log.Error("certificate has expired")
+		} else {
+			log.Warn("certificate is about to expire", "days_left", daysLeft(leaf.NotAfter, now))
 		}
-		k.cfg.Log.Log(context.Background(), level, text, "file", p.file, "names", names(leaf),
-			"until", leaf.NotAfter.UTC().Format(time.RFC3339), "days_left", daysLeft(leaf.NotAfter, now))
 	}
 	k.warned = said
 }

@@ -263,6 +263,9 @@ func (l *loader) checkACME() {
 	if !a.Agree {
 		l.add("certs.acme.agree", "has to be true: the authority asks for agreement to its terms")
 	}
+	if _, port, err := net.SplitHostPort(l.cfg.HTTP.Listen); err == nil && port == "0" {
+		l.add("certs.acme.enabled", "needs a port of its own in http.listen, not 0")
+	}
 	if len(a.Hosts) == 0 {
 		l.add("certs.acme.hosts", "is empty, name those that lead to this node")
 	}

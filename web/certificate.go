@@ -23,6 +23,7 @@ type Certificate struct {
 	NotBefore   time.Time
 	NotAfter    time.Time
 	SelfSigned  bool
+	Made        bool // by this node, which also renews it
 
 	Anchor            []byte // DER: what to trust, itself if self-signed
 	AnchorName        string
@@ -126,7 +127,7 @@ func (c Certificate) complaints(host string, now time.Time) (list []Complaint) {
 		list = append(list, Complaint{fmt.Sprintf("It is not for the name %s by which you came. Use one of its names, or ask the administrator for a certificate that has this one.", host), "NET::ERR_CERT_COMMON_NAME_INVALID, SSL_ERROR_BAD_CERT_DOMAIN"})
 	}
 	if c.SelfSigned {
-		list = append(list, Complaint{"No authority vouches for it: this server has made it itself. A browser cannot know whether it talks to this server or to somebody in between.", "NET::ERR_CERT_AUTHORITY_INVALID, MOZILLA_PKIX_ERROR_SELF_SIGNED_CERT"})
+		list = append(list, Complaint{"No authority vouches for it: it is signed by itself. A browser cannot know whether it talks to this server or to somebody in between.", "NET::ERR_CERT_AUTHORITY_INVALID, MOZILLA_PKIX_ERROR_SELF_SIGNED_CERT"})
 	} else {
 		list = append(list, Complaint{fmt.Sprintf("If your browser warns though none of the above is the case, it does not know the authority %q. In a company that has its own, its administrators hand out that authority's certificate.", c.AnchorName), "NET::ERR_CERT_AUTHORITY_INVALID, SEC_ERROR_UNKNOWN_ISSUER"})
 	}

@@ -45,7 +45,7 @@ func refuseRelay(c net.Conn, first []byte) error {
 		words string
 		attrs []byte
 	}{
-		{401, "Unauthorized", append(stunAttr(attrRealm, "deskline"), stunAttr(attrNonce, "deskline")...)},
+		{401, "Credentials are needed", append(stunAttr(attrRealm, "deskline"), stunAttr(attrNonce, "deskline")...)},
 		{403, "Forbidden: this is no relay", nil},
 	} {
 		id, err := readAllocate(in)

@@ -28,7 +28,7 @@ func fullSite(t *testing.T) web.Site {
 	s.Certificate = func(string) web.Certificate {
 		return web.Certificate{
 			PEM: certPEM, Fingerprint: "AB:CD", NotAfter: time.Date(2030, 1, 2, 0, 0, 0, 0, time.UTC),
-			Names: []string{"example.com"}, SelfSigned: true, Anchor: block.Bytes, Root: true, AnchorFingerprint: "EF:01",
+			Names: []string{"example.com"}, SelfSigned: true, Made: true, Anchor: block.Bytes, Root: true, AnchorFingerprint: "EF:01",
 		}
 	}
 	return s
