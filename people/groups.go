@@ -1,0 +1,346 @@
+package people
+
+import (
+	"context"
+	"hash/maphash"
+	"iter"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/deskline/deskline/xmpp/jid"
+)
+
+// maxGroups bounds the groups taken of one person; further ones are passed over.
+const maxGroups = 1000
+
+// Authorisation is a group that may use chat.
+type Authorisation struct {
+	Name   string // as a source calls it; see GroupKey
+	Domain string // of the people it is meant for, with all of their tenant; "" = of all
+}
+
+// GroupsConfig says what groups mean.
+type GroupsConfig struct {
+	Scope *Scope
+	// Required has nobody use chat who is in no authorised group.
+	Required bool
+	// Largest is how many members a group may have to make them contacts of each
+	// other; default 5000.
+	Largest int
+	// Manual has people and groups wait for a synchronisation, see SetSynced.
+	Manual bool
+	// Changed, if not nil, is called after each change of the view. It must not
+	// wait.
+	Changed func()
+	Log     *slog.Logger
+}
+
+// Groups knows who may use chat and whose automatic contacts are whose: those who
+// share an authorised group, and those of one entity who are each in some
+// authorised group. It keeps one list of members a group and for each person the
+// numbers of the groups, nothing for a pair of people. Questions take no lock.
+type Groups struct {
+	now   atomic.Pointer[View]
+	ready atomic.Bool
+	cfg   atomic.Pointer[GroupsConfig]
+
+	mu         sync.Mutex // guards all below; held by one change after another
+	ids        map[string]int32
+	named      []groupName
+	authorised map[string]bool // keys with their tenant
+	synced     *Synced
+}
+
+// groupName is what is known of a group whatever its members are.
+type groupName struct {
+	key, title string
+	tenant     string
+	hash       uint64
+	entity     bool
+}
+
+// NewGroups returns Groups without people.
+func NewGroups(cfg GroupsConfig) *Groups {
+	if cfg.Largest <= 0 {
+		cfg.Largest = 5000
+	}
+	if cfg.Changed == nil {
+		cfg.Changed = func() {}
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	g := &Groups{ids: map[string]int32{}, authorised: map[string]bool{}}
+	g.cfg.Store(&cfg)
+	g.now.Store(newView(cfg.Scope, cfg.Largest, maphash.MakeSeed()))
+	return g
+}
+
+// View returns what holds at this moment.
+func (g *Groups) View() *View { return g.now.Load() }
+
+// Ready reports whether a source has told of everybody.
+func (g *Groups) Ready() bool { return g.ready.Load() }
+
+// SetRequired changes GroupsConfig.Required.
+func (g *Groups) SetRequired(v bool) {
+	g.mu.Lock()
+	cfg := *g.cfg.Load()
+	changed := cfg.Required != v
+	cfg.Required = v
+	g.cfg.Store(&cfg)
+	g.mu.Unlock()
+	if changed {
+		cfg.Changed()
+	}
+}
+
+// Why people may not use chat, in words for them.
+const (
+	whyNoGroup  = "none of your groups may use chat; ask your administrator"
+	whyNotYet   = "your account has not been synchronised yet; ask your administrator"
+	whyDisabled = "your account may not use chat; ask your administrator"
+)
+
+// May reports whether an account may use chat and, if not, why in words for the
+// user. Somebody no source tells of may unless groups are required.
+func (g *Groups) May(account jid.JID) (ok bool, why string) {
+	cfg := g.cfg.Load()
+	p := g.View().find(account.Bare())
+	switch {
+	case p == nil && cfg.Manual:
+		return false, whyNotYet
+	case p == nil && cfg.Required:
+		return false, whyNoGroup
+	case p == nil:
+		return true, ""
+	case !p.enabled && p.why == "":
+		return false, whyDisabled
+	case !p.enabled:
+		return false, p.why
+	case !p.active:
+		return false, whyNotYet
+	case cfg.Required && !p.granted:
+		return false, whyNoGroup
+	}
+	return true, ""
+}
+
+// Known reports whether a source tells of an account.
+func (g *Groups) Known(account jid.JID) bool { return g.View().find(account.Bare()) != nil }
+
+// MaySee reports whether searcher may find contact: whoever may use chat, by the
+// scope.
+func (g *Groups) MaySee(searcher, contact jid.JID) bool {
+	if !g.cfg.Load().Scope.MaySee(searcher, contact) {
+		return false
+	}
+	ok, _ := g.May(contact)
+	return ok
+}
+
+// Authorise says which groups may use chat, in place of those said before.
+func (g *Groups) Authorise(list []Authorisation) {
+	now := make(map[string]bool, len(list))
+	for _, a := range list {
+		now[a.key(g.cfg.Load().Scope)] = true
+	}
+	g.settle(func() { g.authorised = now })
+}
+
+func (a Authorisation) key(scope *Scope) string {
+	key := GroupKey(a.Name)
+	if a.Domain != "" {
+		key += "\x00" + scope.Tenant(a.Domain)
+	}
+	return key
+}
+
+// settle changes what people's standing follows from and works it out anew.
+func (g *Groups) settle(change func()) {
+	g.mu.Lock()
+	change()
+	v := g.now.Load()
+	var put []*person
+	for p := range v.all() {
+		n := *p
+		g.stand(&n)
+		if n.active != p.active || n.granted != p.granted || !slices.Equal(n.sources, p.sources) {
+			put = append(put, &n)
+		}
+	}
+	g.publish(v, put, nil)
+}
+
+// publish ends a change that holds the lock.
+func (g *Groups) publish(v *View, put []*person, gone []jid.JID) {
+	changed := len(put)+len(gone) > 0
+	if changed {
+		g.now.Store(v.with(put, gone, g.named))
+	}
+	g.mu.Unlock()
+	if changed {
+		g.cfg.Load().Changed()
+	}
+}
+
+// all goes through all people.
+func (v *View) all() iter.Seq[*person] {
+	return func(yield func(*person) bool) {
+		for i := range v.people {
+			for _, p := range v.people[i] {
+				if !yield(p) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// stand works out what somebody's groups allow.
+func (g *Groups) stand(p *person) {
+	cfg := g.cfg.Load()
+	p.active = !cfg.Manual || g.synced.hasPerson(p.jid)
+	p.granted, p.sources = false, nil
+	for _, id := range p.groups {
+		n := &g.named[id]
+		if (!g.authorised[n.key] && !g.authorised[n.key+"\x00"+n.tenant]) || cfg.Manual && !g.synced.hasGroup(n.hash) {
+			continue
+		}
+		p.granted = true
+		if p.enabled && p.active {
+			p.sources = append(p.sources, id)
+		}
+	}
+	if p.granted && p.enabled && p.active && p.entity >= 0 {
+		p.sources = append(p.sources, p.entity)
+		slices.Sort(p.sources)
+	}
+}
+
+// Source returns the sink for one source of people, by its name; what another one
+// says is left alone. Of two that tell of the same address the later wins.
+func (g *Groups) Source(name string) Sink { return &source{g, name} }
+
+type source struct {
+	g    *Groups
+	name string
+}
+
+// Replace implements [Sink]. People who are as they were keep what is in memory.
+func (s *source) Replace(ctx context.Context, all iter.Seq2[Person, error]) error {
+	g := s.g
+	var list []*person
+	for p, err := range all {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		g.mu.Lock() // not over the reading
+		list = append(list, s.person(&p))
+		g.mu.Unlock()
+	}
+	g.mu.Lock()
+	v := g.now.Load()
+	seen := make(map[jid.JID]bool, len(list))
+	for _, p := range list {
+		seen[p.jid] = true
+	}
+	var gone []jid.JID
+	for p := range v.all() {
+		if p.source.name == s.name && !seen[p.jid] {
+			gone = append(gone, p.jid)
+		}
+	}
+	first := !g.ready.Swap(true)
+	g.publish(v, g.different(v, list), gone)
+	if first {
+		g.cfg.Load().Changed()
+	}
+	return nil
+}
+
+// Change implements [Sink].
+func (s *source) Change(_ context.Context, list []Person, gone []jid.JID) error {
+	g := s.g
+	g.mu.Lock()
+	v := g.now.Load()
+	put := make([]*person, len(list))
+	for i := range list {
+		put[i] = s.person(&list[i])
+	}
+	gone = slices.DeleteFunc(slices.Clone(gone), func(j jid.JID) bool {
+		p := v.find(j)
+		return p == nil || p.source.name != s.name
+	})
+	g.publish(v, g.different(v, put), gone)
+	return nil
+}
+
+// different leaves out those who are as they were, and settles the others.
+func (g *Groups) different(v *View, list []*person) []*person {
+	return slices.DeleteFunc(list, func(n *person) bool {
+		old := v.find(n.jid)
+		if old != nil && old.source.name == n.source.name && old.hash == n.hash && old.name == n.name && old.enabled == n.enabled &&
+			old.why == n.why && old.entity == n.entity && slices.Equal(old.groups, n.groups) {
+			return true
+		}
+		g.stand(n)
+		return false
+	})
+}
+
+// person returns what is kept of somebody.
+func (s *source) person(from *Person) *person {
+	g, j := s.g, from.JID.Bare()
+	scope := g.cfg.Load().Scope
+	p := &person{
+		source: s, jid: j, name: clean(from.Name), entity: -1, place: scope.place(j.Domain()),
+		enabled: from.Enabled, why: clean(from.Why),
+	}
+	p.hash = hashOf(j.String(), p.name)
+	tenant := scope.Tenant(j.Domain())
+	if from.Entity != "" {
+		p.entity = g.number(from.Entity, tenant, true)
+	}
+	for _, name := range from.Groups {
+		if id := g.number(name, tenant, false); id >= 0 && len(p.groups) < maxGroups {
+			p.groups = append(p.groups, id)
+		}
+	}
+	slices.Sort(p.groups)
+	p.groups = slices.Clip(slices.Compact(p.groups))
+	return p
+}
+
+// number finds the number of a group, which it keeps for good.
+func (g *Groups) number(name, tenant string, entity bool) int32 {
+	kind := "group\x00"
+	if entity {
+		kind = "entity\x00"
+	}
+	// Most names are known as they are written.
+	if id, ok := g.ids[kind+name+"\x00"+tenant]; ok {
+		return id
+	}
+	key := GroupKey(name)
+	if key == "" {
+		return -1
+	}
+	full := kind + key + "\x00" + tenant
+	id, ok := g.ids[full]
+	if !ok {
+		id = int32(len(g.named))
+		g.named = append(g.named, groupName{key: key, title: GroupTitle(name), tenant: tenant, entity: entity, hash: hashOf(kind, key, tenant)})
+		g.ids[full] = id
+	}
+	if len(name) <= maxName {
+		g.ids[strings.Clone(kind+name+"\x00"+tenant)] = id
+	}
+	return id
+}

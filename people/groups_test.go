@@ -1,0 +1,429 @@
+package people_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/deskline/deskline/people"
+	"github.com/deskline/deskline/xmpp/jid"
+)
+
+func who(name string) jid.JID {
+	if !strings.Contains(name, "@") {
+		name += "@example.com"
+	}
+	return jid.MustParse(name)
+}
+
+func person(name, entity string, groups ...string) people.Person {
+	return people.Person{JID: who(name), Name: strings.ToUpper(name), Groups: groups, Entity: entity, Enabled: true}
+}
+
+func everybody(list ...people.Person) iter.Seq2[people.Person, error] {
+	return func(yield func(people.Person, error) bool) {
+		for _, p := range list {
+			if !yield(p, nil) {
+				return
+			}
+		}
+	}
+}
+
+func fill(t testing.TB, g *people.Groups, list ...people.Person) {
+	t.Helper()
+	if err := g.Source("test").Replace(t.Context(), everybody(list...)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func change(t testing.TB, g *people.Groups, put ...people.Person) {
+	t.Helper()
+	if err := g.Source("test").Change(t.Context(), put, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func authorise(g *people.Groups, names ...string) {
+	var list []people.Authorisation
+	for _, n := range names {
+		list = append(list, people.Authorisation{Name: n})
+	}
+	g.Authorise(list)
+}
+
+// contacts returns the automatic contacts in short, sorted.
+func contacts(t testing.TB, g *people.Groups, owner string) string {
+	t.Helper()
+	v := g.View()
+	seq := v.Contacts(who(owner))
+	if seq == nil {
+		return "-"
+	}
+	var names []string
+	for c := range seq {
+		if !v.Has(who(owner), c) || !v.Has(c, who(owner)) {
+			t.Errorf("%s has %s, and Has says no", owner, c)
+		}
+		_, groups, ok := v.Item(who(owner), c)
+		if !ok || len(groups) == 0 {
+			t.Errorf("%s has %s, and Item says no", owner, c)
+		}
+		names = append(names, strings.TrimSuffix(c.String(), "@example.com")+"("+strings.Join(groups, "+")+")")
+	}
+	slices.Sort(names)
+	return strings.Join(names, " ")
+}
+
+func want(t testing.TB, what, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: got %s, want %s", what, got, want)
+	}
+}
+
+func TestContacts(t *testing.T) {
+	g := people.NewGroups(people.GroupsConfig{})
+	fill(t, g,
+		person("alice", "", "Agents", "Night"), person("bob", "Paris", "Agents"), person("carol", "Paris", "Night", "Agents"),
+		person("dave", "Paris"), person("eve", "Paris", "Printers"), people.Person{JID: who("off"), Groups: []string{"Agents"}})
+	want(t, "nothing is authorised", contacts(t, g, "alice"), "-")
+	authorise(g, " AGENTS ", "night")
+	want(t, "alice", contacts(t, g, "alice"), "bob(Agents) carol(Agents+Night)")
+	want(t, "bob, of the entity too", contacts(t, g, "bob"), "alice(Agents) carol(Agents+Paris)")
+	want(t, "in no authorised group", contacts(t, g, "dave"), "-")
+	want(t, "disabled", contacts(t, g, "off"), "-")
+	want(t, "unknown", contacts(t, g, "nobody"), "-")
+	if v := g.View(); v.Has(who("alice"), who("alice")) || v.Has(who("alice"), who("off")) || v.Has(who("alice"), who("dave")) {
+		t.Error("contacts who are none")
+	}
+	authorise(g, "Printers", "Agents")
+	want(t, "eve, by the entity", contacts(t, g, "eve"), "bob(Paris) carol(Paris)")
+	authorise(g)
+	want(t, "withdrawn", contacts(t, g, "alice"), "-")
+}
+
+func TestChange(t *testing.T) {
+	g := people.NewGroups(people.GroupsConfig{})
+	authorise(g, "A", "B")
+	fill(t, g, person("alice", "", "A"), person("bob", "", "A"))
+	before := g.View()
+	change(t, g, person("carol", "", "A", "B"), person("bob", "", "B"), person("dave", "", "A"), person("dave", "", "B"))
+	want(t, "alice", contacts(t, g, "alice"), "carol(A)")
+	want(t, "bob", contacts(t, g, "bob"), "carol(B) dave(B)")
+	if !before.Has(who("alice"), who("bob")) || before.Has(who("alice"), who("carol")) {
+		t.Error("a view has changed")
+	}
+	if err := g.Source("other").Change(t.Context(), nil, []jid.JID{who("carol")}); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "another source has no say", contacts(t, g, "alice"), "carol(A)")
+	if err := g.Source("test").Change(t.Context(), nil, []jid.JID{who("carol"), who("nobody")}); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "alone", contacts(t, g, "alice"), "")
+	broken := errors.New("broken")
+	err := g.Source("test").Replace(t.Context(), func(yield func(people.Person, error) bool) {
+		_ = yield(person("eve", "", "A"), nil) && yield(people.Person{}, broken)
+	})
+	if !errors.Is(err, broken) || g.Known(who("eve")) || !g.Known(who("bob")) {
+		t.Errorf("a broken sequence changed something: %v", err)
+	}
+	fill(t, g, person("eve", "", "A"))
+	if g.Known(who("bob")) || g.View().Len() != 1 {
+		t.Error("who is not told of is still there")
+	}
+}
+
+// TestVersion has two nodes that were told the same in another order and another
+// way, and every change make another version.
+func TestVersion(t *testing.T) {
+	one, two := people.NewGroups(people.GroupsConfig{}), people.NewGroups(people.GroupsConfig{})
+	all := []people.Person{person("alice", "X", "A", "B"), person("bob", "X", "B"), person("carol", "", "A")}
+	fill(t, one, all...)
+	authorise(one, "A", "B")
+	authorise(two, "b", "a")
+	for _, p := range slices.Backward(all) {
+		slices.Reverse(p.Groups)
+		change(t, two, p)
+	}
+	for _, p := range all {
+		a, b := one.View().Version(p.JID), two.View().Version(p.JID)
+		if a != b || a == 0 {
+			t.Errorf("%s: %x and %x", p.JID, a, b)
+		}
+	}
+	seen := map[uint64]string{one.View().Version(who("alice")): "begin"}
+	renamed := person("bob", "X", "B")
+	renamed.Name = "Robert"
+	disabled := renamed
+	disabled.Enabled = false
+	for _, step := range []struct {
+		name string
+		put  people.Person
+	}{
+		{"somebody comes", person("dave", "", "A")},
+		{"to another group", person("dave", "", "B")},
+		{"renamed", renamed},
+		{"disabled", disabled},
+		{"a group less", person("alice", "X", "A")},
+	} {
+		change(t, one, step.put)
+		v := one.View().Version(who("alice"))
+		if before, ok := seen[v]; ok {
+			t.Errorf("%s: the version of %s", step.name, before)
+		}
+		seen[v] = step.name
+	}
+	if one.View().Version(who("nobody")) != 0 {
+		t.Error("a version of nobody")
+	}
+}
+
+func TestMay(t *testing.T) {
+	g := people.NewGroups(people.GroupsConfig{})
+	fill(t, g, person("alice", "", "Agents"), person("bob", "", "Others"), people.Person{JID: who("carol"), Groups: []string{"Agents"}, Why: "not on the list"})
+	check := func(what string, names ...string) {
+		t.Helper()
+		var may []string
+		for _, n := range []string{"alice", "bob", "carol", "nobody"} {
+			ok, why := g.May(who(n + "@example.com/desk"))
+			if ok != (why == "") {
+				t.Errorf("%s: %s %v %q", what, n, ok, why)
+			}
+			if ok {
+				may = append(may, n)
+			}
+		}
+		if !slices.Equal(may, names) {
+			t.Errorf("%s: %v may, want %v", what, may, names)
+		}
+	}
+	check("a plain installation", "alice", "bob", "nobody")
+	g.SetRequired(true)
+	check("nothing authorised")
+	authorise(g, "agents")
+	check("a group", "alice")
+	if _, why := g.May(who("carol")); why != "not on the list" {
+		t.Errorf("why: %q", why)
+	}
+	g.SetRequired(false)
+	check("not required any more", "alice", "bob", "nobody")
+}
+
+func TestTenants(t *testing.T) {
+	scope := people.NewScope(people.Tree, []string{"example.com", "sales.example.com", "hr.example.com", "other.org"}, nil)
+	g := people.NewGroups(people.GroupsConfig{Scope: scope})
+	authorise(g, "Support")
+	fill(t, g, person("top", "", "Support"), person("s@sales.example.com", "", "Support"), person("h@hr.example.com", "", "Support"),
+		person("o@other.org", "", "Support"), person("p@other.org", "", "Support"))
+	want(t, "top", contacts(t, g, "top"), "h@hr.example.com(Support) s@sales.example.com(Support)")
+	want(t, "below", contacts(t, g, "s@sales.example.com"), "top(Support)")
+	want(t, "other", contacts(t, g, "o@other.org"), "p@other.org(Support)")
+	g.Authorise([]people.Authorisation{{Name: "Support", Domain: "sales.example.com"}})
+	want(t, "the tenant", contacts(t, g, "top"), "h@hr.example.com(Support) s@sales.example.com(Support)")
+	want(t, "another tenant", contacts(t, g, "o@other.org"), "-")
+	if g.MaySee(who("top"), who("o@other.org")) || !g.MaySee(who("top"), who("s@sales.example.com")) || g.MaySee(who("s@sales.example.com"), who("top")) {
+		t.Error("search sees others")
+	}
+}
+
+func TestLargest(t *testing.T) {
+	g := people.NewGroups(people.GroupsConfig{Largest: 3})
+	authorise(g, "All", "Few")
+	list := []people.Person{person("a", "", "All", "Few"), person("b", "", "All", "Few"), person("c", "", "All")}
+	fill(t, g, list...)
+	want(t, "up to the bound", contacts(t, g, "a"), "b(All+Few) c(All)")
+	before := g.View().Version(who("a"))
+	change(t, g, person("d", "", "All"))
+	want(t, "too large", contacts(t, g, "a"), "b(Few)")
+	if g.View().Version(who("a")) == before {
+		t.Error("the same version")
+	}
+	g.SetRequired(true)
+	if ok, _ := g.May(who("d")); !ok {
+		t.Error("a large group authorises too")
+	}
+}
+
+func TestSync(t *testing.T) {
+	g := people.NewGroups(people.GroupsConfig{Manual: true})
+	authorise(g, "A", "B")
+	fill(t, g, person("alice", "", "A"), person("bob", "", "A"))
+	if ok, why := g.May(who("alice")); ok || !strings.Contains(why, "synchronised") {
+		t.Errorf("%v %q", ok, why)
+	}
+	sync := func(want string) {
+		t.Helper()
+		s, r := g.Sync()
+		got := fmt.Sprint(r.Added, r.Changed, r.Gone, r.Groups, r.People)
+		if got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		back, err := people.DecodeSynced(s.Encode())
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.SetSynced(back)
+		if _, again := g.Sync(); !again.Empty() {
+			t.Errorf("again: %+v", again)
+		}
+	}
+	sync("[alice@example.com bob@example.com] [] 0 [A] 2")
+	want(t, "let in", contacts(t, g, "alice"), "bob(A)")
+	fill(t, g, person("alice", "", "A", "B"), person("carol", "", "A", "B"))
+	want(t, "not yet", contacts(t, g, "alice"), "")
+	sync("[carol@example.com] [alice@example.com] 1 [B] 2")
+	want(t, "let in too", contacts(t, g, "alice"), "carol(A+B)")
+}
+
+func TestNames(t *testing.T) {
+	for _, tt := range []struct{ name, key, title string }{
+		{" Team  A ", "team  a", "Team  A"},
+		{"CN=Chat\\, Agents , OU=Groups,DC=example", "cn=chat\\, agents,ou=groups,dc=example", "Chat, Agents"},
+		{"cn=B\\c3\\bcro,dc=x", "cn=b\\c3\\bcro,dc=x", "Büro"},
+		{"a=b", "a=b", "a=b"},
+		{"x, y=z", "x, y=z", "x, y=z"},
+		{"with\x00nul\nand line", "with nul and line", "with nul and line"},
+		{"\xff", "", ""},
+	} {
+		want(t, "key", people.GroupKey(tt.name), tt.key)
+		want(t, "title", people.GroupTitle(tt.name), tt.title)
+	}
+}
+
+func FuzzGroupKey(f *testing.F) {
+	for _, s := range []string{"Agents", "CN=a\\,b, DC=c", "=,=", "a=\\", "cn=\\ff,dc=x", "\x00"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		key := people.GroupKey(name)
+		if again := people.GroupKey(key); again != key && strings.ToLower(again) != strings.ToLower(key) {
+			t.Errorf("%q: %q, then %q", name, key, again)
+		}
+		if title := people.GroupTitle(name); strings.ContainsAny(title, "\x00\n\r") || len(title) > 4*1023 {
+			t.Errorf("%q: title %q", name, title)
+		}
+	})
+}
+
+func FuzzDecodeSynced(f *testing.F) {
+	f.Add([]byte{1, 0, 0, 0, 0, 0, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := people.DecodeSynced(data)
+		if err != nil {
+			return
+		}
+		if _, err := people.DecodeSynced(s.Encode()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// crowd is 100,000 people in 200 groups of 1,000 (each in two) and 100 entities.
+func crowd(n int) iter.Seq2[people.Person, error] {
+	return func(yield func(people.Person, error) bool) {
+		for i := range n {
+			p := people.Person{
+				JID: who(fmt.Sprintf("person%06d@example.com", i)), Name: fmt.Sprintf("Person Number %d", i), Enabled: true,
+				Groups: []string{fmt.Sprint("Team ", i/1000), fmt.Sprint("Skill ", i%100)}, Entity: fmt.Sprint("Office ", i%100),
+			}
+			if !yield(p, nil) {
+				return
+			}
+		}
+	}
+}
+
+func allGroups() (list []people.Authorisation) {
+	for i := range 100 {
+		list = append(list, people.Authorisation{Name: fmt.Sprint("Team ", i)}, people.Authorisation{Name: fmt.Sprint("Skill ", i)})
+	}
+	return list
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+func BenchmarkReplace_100000People(b *testing.B) {
+	before := heap()
+	g := people.NewGroups(people.GroupsConfig{})
+	g.Authorise(allGroups())
+	sink := g.Source("test")
+	for b.Loop() {
+		if err := sink.Replace(context.Background(), crowd(100000)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(heap()-before)/100000, "B/person")
+	runtime.KeepAlive(g)
+}
+
+func BenchmarkFirst_100000People(b *testing.B) {
+	for b.Loop() {
+		g := people.NewGroups(people.GroupsConfig{})
+		g.Authorise(allGroups())
+		if err := g.Source("test").Replace(context.Background(), crowd(100000)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func full(b *testing.B) *people.Groups {
+	g := people.NewGroups(people.GroupsConfig{})
+	g.Authorise(allGroups())
+	if err := g.Source("test").Replace(b.Context(), crowd(100000)); err != nil {
+		b.Fatal(err)
+	}
+	return g
+}
+
+// BenchmarkChange_100000People renames one of them.
+func BenchmarkChange_100000People(b *testing.B) {
+	g := full(b)
+	sink := g.Source("test")
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		n++
+		p := people.Person{JID: who("person000007"), Name: fmt.Sprint("Name ", n), Enabled: true, Groups: []string{"Team 0", "Skill 7"}}
+		if err := sink.Change(b.Context(), []people.Person{p}, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkContacts_2000 goes through 1,000 of a team and 999 more of a skill.
+func BenchmarkContacts_2000(b *testing.B) {
+	g := full(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		n := 0
+		for range g.View().Contacts(who("person000007")) {
+			n++
+		}
+		if n != 1989 {
+			b.Fatal(n)
+		}
+	}
+}
+
+func BenchmarkHas(b *testing.B) {
+	g := full(b)
+	x, y := who("person000007"), who("person000999")
+	b.ReportAllocs()
+	for b.Loop() {
+		if !g.View().Has(x, y) {
+			b.Fatal("no")
+		}
+	}
+}
