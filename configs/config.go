@@ -33,6 +33,8 @@ type Config struct {
 	Discovery Discovery `key:"discovery"`
 	Redis     Redis     `key:"redis"`
 	Auth      Auth      `key:"auth"`
+	Groups    Groups    `key:"groups"`
+	Scope     Scope     `key:"scope"`
 	Certs     Certs     `key:"certs"`
 	Admin     Admin     `key:"admin"`
 	Limits    Limits    `key:"limits"`
@@ -208,8 +210,10 @@ func Default() Config {
 			Plain:      "secure", Iterations: 4096, FailedLoginsPerMinute: 20,
 			MaxDelay: 10 * time.Second, VerifiedTTL: 5 * time.Minute, ChangePassword: true,
 		},
-		Certs: Certs{MinTLS: "1.2"},
-		Admin: Admin{Listen: "127.0.0.1:5281"},
+		Groups: Groups{Largest: 5000, Refresh: 10 * time.Second, Sync: "automatic"},
+		Scope:  Scope{Mode: "open"},
+		Certs:  Certs{MinTLS: "1.2"},
+		Admin:  Admin{Listen: "127.0.0.1:5281"},
 		Limits: Limits{
 			Body: 256 * KiB, Stanza: 64 * KiB, Depth: 32, Attributes: 64, Children: 1000,
 			Contacts: 1000, Offline: 1000, Private: 64 * KiB, PrivateElements: 100, VCard: 64 * KiB, Resources: 10,

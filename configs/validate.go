@@ -53,6 +53,7 @@ func (l *loader) validate() {
 	l.checkHTTP()
 	l.checkDoors()
 	l.checkAuth()
+	l.checkGroups()
 	l.checkCerts()
 	l.checkLimits()
 	l.checkCluster()
