@@ -21,6 +21,9 @@ type Config struct {
 	Presence  Handler // all presence from and to local accounts
 	Offline   Offline
 	Accounts  Accounts
+	// Scope, if not nil, says which of the served domains may have to do with each
+	// other. For others than these, a domain is as if it were not served.
+	Scope func(a, b string) bool
 	// Guard may refuse an IQ request between two accounts before it reaches a
 	// resource; nil lets all pass.
 	Guard func(ctx context.Context, st *stanza.Stanza) *stanza.Error
@@ -63,6 +66,23 @@ func (r *Router) Local(j jid.JID) bool {
 	return false
 }
 
+// Scoped reports whether some domains are kept apart.
+func (r *Router) Scoped() bool { return r.cfg.Scope != nil }
+
+// Reaches reports whether to is served here and may be reached by from. Whoever
+// cannot be reached is to be answered for as one of a domain not served, whether
+// there is such an account or not.
+func (r *Router) Reaches(from, to jid.JID) bool {
+	if !r.Local(to) {
+		return false
+	}
+	if r.cfg.Scope == nil {
+		return true
+	}
+	a, b := from.Domain(), to.Domain()
+	return a == b || r.cfg.Scope(a, b)
+}
+
 // HandleStanza routes a stanza by its address. Errors that the sender can be
 // told are sent to it as stanza errors; what is returned is for the log.
 func (r *Router) HandleStanza(ctx context.Context, st *stanza.Stanza) error {
@@ -73,7 +93,7 @@ func (r *Router) HandleStanza(ctx context.Context, st *stanza.Stanza) error {
 	if st.Kind == stanza.KindPresence {
 		return r.cfg.Presence.HandleStanza(ctx, st)
 	}
-	if !r.Local(to) {
+	if !r.Reaches(st.From, to) {
 		return r.Refuse(ctx, st, stanza.NewError(stanza.Cancel, "remote-server-not-found", ""))
 	}
 	if to.Local() == "" {
