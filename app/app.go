@@ -118,6 +118,9 @@ func (n *node) start(ctx context.Context, g *errgroup.Group) {
 		g.Go(func() error { return n.takeover.grantAll(ctx) })
 	}
 	g.Go(func() error { return trim(ctx) })
+	g.Go(func() error { return n.rosters.Run(ctx) })
+	g.Go(func() error { return n.watchGroups(ctx) })
+	g.Go(func() error { return n.enforceGroups(ctx) })
 	if n.members != nil {
 		g.Go(func() error { return n.members.Run(ctx) })
 		g.Go(func() error { return n.recovery.Run(ctx) })

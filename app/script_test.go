@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -33,15 +34,16 @@ const (
 var people = []string{"alice", "bob", "carol", "dave", "eve"}
 
 // TestScripts plays each conversation with a node of its own, once over each
-// door. Two files may stand behind a script: deskline.yaml is the configuration,
-// and each line of contacts names people who have each other as contacts.
+// door. Files may stand behind a script: deskline.yaml is the configuration, each
+// line of contacts names people who have each other as contacts, each of accounts
+// people of other domains, and each of groups one group and its members.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob(filepath.Join("..", "testdata", "script", "*.txtar"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scripts: %v", err)
 	}
-	stores := map[string][]byte{} // by contacts
+	stores := map[string][]byte{} // by what is in them
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {
@@ -52,18 +54,13 @@ func TestScripts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		contacts := ""
-		for _, f := range archive.Files {
-			if f.Name == "contacts" {
-				contacts = string(f.Data)
-			}
-		}
-		if stores[contacts] == nil {
-			stores[contacts] = filledStore(t, contacts)
+		begin := beginning(archive)
+		if stores[begin.String()] == nil {
+			stores[begin.String()] = filledStore(t, begin)
 		}
 		t.Run(strings.TrimSuffix(script.Name, ".txtar"), func(t *testing.T) {
 			t.Parallel()
-			playBoth(t, script, archive, stores[contacts])
+			playBoth(t, script, archive, stores[begin.String()])
 		})
 	}
 }
@@ -81,7 +78,7 @@ func playBoth(t *testing.T, script *xmpptest.Script, archive *txtar.Archive, sto
 			if err == nil {
 				err = xmpptest.Play(t.Context(), xmpptest.Config{
 					Domain: domain, Password: secret, Door: door, URL: s.url,
-					Restart: func(context.Context) error { s.stop(); return s.start() },
+					Restart: func(context.Context) error { s.stop(); return s.start() }, Administer: s.administer,
 				}, script)
 			}
 			if err != nil {
@@ -95,7 +92,7 @@ func playBoth(t *testing.T, script *xmpptest.Script, archive *txtar.Archive, sto
 // way than the script.
 func TestWrongScripts(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, &txtar.Archive{}, filledStore(t, ""))
+	s := newServer(t, &txtar.Archive{}, filledStore(t, begin{}))
 	defer s.stop()
 	if err := s.start(); err != nil {
 		t.Fatal(err)
@@ -131,25 +128,60 @@ func TestWrongScripts(t *testing.T) {
 	}
 }
 
-// filledStore returns a store file with the accounts of all people and the
-// contacts that each line lists.
-func filledStore(t *testing.T, contacts string) []byte {
+// begin is what a script's store has beside the accounts of people.
+type begin struct{ contacts, accounts, groups string }
+
+func (b begin) String() string { return b.contacts + "\x00" + b.accounts + "\x00" + b.groups }
+
+func beginning(archive *txtar.Archive) (b begin) {
+	for _, f := range archive.Files {
+		switch f.Name {
+		case "contacts":
+			b.contacts = string(f.Data)
+		case "accounts":
+			b.accounts = string(f.Data)
+		case "groups":
+			b.groups = string(f.Data)
+		}
+	}
+	return b
+}
+
+// address is that of one of people, or of an account written in full.
+func address(name string) jid.JID {
+	if !strings.Contains(name, "@") {
+		name += "@" + domain
+	}
+	return jid.MustParse(name)
+}
+
+// filledStore returns a store file with the accounts of all people and what a
+// script begins with.
+func filledStore(t *testing.T, b begin) []byte {
 	t.Helper()
+	member := map[jid.JID][]string{}
+	for line := range strings.Lines(b.groups) {
+		group, names, _ := strings.Cut(line, ":")
+		for _, name := range strings.Fields(names) {
+			member[address(name)] = append(member[address(name)], group)
+		}
+	}
 	path := filepath.Join(t.TempDir(), "deskline.db")
 	store, err := sqlite.Open(t.Context(), sqlite.Config{Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}
 	accounts := auth.New(store, auth.Config{Mechanisms: []string{"SCRAM-SHA-256", "PLAIN"}})
-	for _, name := range people {
-		if err := accounts.Create(t.Context(), auth.Account{JID: jid.MustParse(name + "@" + domain)}, secret); err != nil {
+	for _, name := range append(slices.Clone(people), strings.Fields(b.accounts)...) {
+		a := auth.Account{JID: address(name), Groups: member[address(name)]}
+		if err := accounts.Create(t.Context(), a, secret); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for line := range strings.Lines(contacts) {
+	for line := range strings.Lines(b.contacts) {
 		var friends []roster.Friend
 		for _, name := range strings.Fields(line) {
-			friends = append(friends, roster.Friend{JID: jid.MustParse(name + "@" + domain)})
+			friends = append(friends, roster.Friend{JID: address(name)})
 		}
 		if err := roster.Befriend(t.Context(), store, friends); err != nil {
 			t.Fatal(err)
@@ -185,7 +217,7 @@ func newServer(t *testing.T, archive *txtar.Archive, store []byte) *stage {
 		switch f.Name {
 		case "deskline.yaml":
 			yaml = f.Data
-		case "contacts":
+		case "contacts", "accounts", "groups":
 		default:
 			t.Fatalf("%s means nothing here", f.Name)
 		}
@@ -194,7 +226,10 @@ func newServer(t *testing.T, archive *txtar.Archive, store []byte) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Domains = []string{domain}
+	if !slices.Contains(cfg.Domains, domain) {
+		cfg.Domains = []string{domain}
+	}
+	cfg.Groups.Refresh = time.Second
 	cfg.DataDir = t.TempDir()
 	cfg.HTTP.Listen, cfg.Admin.Listen = "127.0.0.1:0", "off"
 	// Shorter than a file may ask for: clients that vanish are missed soon.

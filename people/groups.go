@@ -98,6 +98,9 @@ func (g *Groups) SetRequired(v bool) {
 	}
 }
 
+// Required reports GroupsConfig.Required.
+func (g *Groups) Required() bool { return g.cfg.Load().Required }
+
 // Why people may not use chat, in words for them.
 const (
 	whyNoGroup  = "none of your groups may use chat; ask your administrator"

@@ -1,0 +1,232 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/deskline/deskline/auth"
+	"github.com/deskline/deskline/configs"
+	"github.com/deskline/deskline/people"
+	"github.com/deskline/deskline/roster"
+	"github.com/deskline/deskline/xmpp/jid"
+	"github.com/deskline/deskline/xmpp/sasl"
+	"github.com/deskline/deskline/xmpp/stream"
+)
+
+// automatic shows the groups to the roster, which may not know them.
+type automatic struct{ *people.Groups }
+
+func (a automatic) Picture() roster.Picture { return a.View() }
+
+func newScope(cfg configs.Config) *people.Scope {
+	return people.NewScope(people.Mode(cfg.Scope.Mode), cfg.Domains, cfg.Scope.AllTenants())
+}
+
+// buildGroups makes what knows of groups and scope, still without people.
+func (n *node) buildGroups(context.Context) error {
+	n.stirred, n.look = make(chan struct{}, 1), make(chan struct{}, 1)
+	n.scope = newScope(n.cfg)
+	n.groups = people.NewGroups(people.GroupsConfig{
+		Scope: n.scope, Largest: n.cfg.Groups.Largest, Manual: n.cfg.Groups.Sync == "manual",
+		Changed: n.stir, Log: n.log,
+	})
+	n.wish.Store(&n.cfg.Groups)
+	return nil
+}
+
+// related is the router's question about two domains, nil if none are apart.
+func (n *node) related() func(a, b string) bool {
+	if n.scope == nil {
+		return nil
+	}
+	return n.scope.Related
+}
+
+// stir has those told who follow from the groups. It does not wait.
+func (n *node) stir() {
+	select {
+	case n.stirred <- struct{}{}:
+	default:
+	}
+}
+
+// loadGroups learns what holds before the first client comes.
+func (n *node) loadGroups(ctx context.Context) error {
+	if err := n.lookAtGroups(ctx); err != nil {
+		return fmt.Errorf("groups: %w", err)
+	}
+	return nil
+}
+
+// watchGroups keeps groups and the local accounts in them up to date until ctx
+// ends. Reading many accounts takes its time, so more of it goes by before the next.
+func (n *node) watchGroups(ctx context.Context) error {
+	wait := n.options.Config.Groups.Refresh
+	for {
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-n.look:
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
+			return nil
+		}
+		began := time.Now()
+		if err := n.lookAtGroups(ctx); err != nil && ctx.Err() == nil {
+			n.log.WarnContext(ctx, "groups stay as they are", "err", err)
+		}
+		wait = max(n.options.Config.Groups.Refresh, 20*time.Since(began))
+	}
+}
+
+// lookAtGroups reads what is said of groups and then, if anything follows from it,
+// the local accounts. That groups are required is put in force last.
+func (n *node) lookAtGroups(ctx context.Context) error {
+	if err := n.readGroups(ctx); err != nil {
+		return err
+	}
+	if n.groupsMatter() {
+		if err := n.readLocal(ctx); err != nil {
+			return err
+		}
+	}
+	n.groups.SetRequired(n.wish.Load().Required)
+	return nil
+}
+
+// enforceGroups ends the sessions of those who may not use chat any more and has
+// the others told of their contacts, after each change until ctx ends.
+func (n *node) enforceGroups(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-n.stirred:
+		}
+		n.rosters.Stir()
+		for _, s := range n.sessions.Sessions() {
+			if s.JID().IsZero() {
+				continue
+			}
+			if ok, why := n.mayChat(s.JID()); !ok {
+				s.End(stream.NotAuthorized, why)
+			}
+		}
+	}
+}
+
+// mayChat asks the groups, which know nobody until a source has told.
+func (n *node) mayChat(account jid.JID) (ok bool, why string) {
+	if !n.groups.Ready() {
+		return true, ""
+	}
+	return n.groups.May(account)
+}
+
+// admit implements session.Config.Admit. Before somebody is sent away, a local
+// account is looked at again: it may be new, or in another group since a moment.
+func (n *node) admit(ctx context.Context, account jid.JID) *sasl.Failure {
+	if !n.groupsMatter() {
+		return nil
+	}
+	if !n.groups.Ready() {
+		if !n.wish.Load().Required && n.options.Config.Groups.Sync != "manual" {
+			return nil
+		}
+		return sasl.NewFailure(sasl.TemporaryAuthFailure, "the server has not read its groups yet, try again")
+	}
+	if ok, _ := n.groups.May(account); ok {
+		return nil
+	}
+	if a, err := n.store.Account(ctx, account.Bare()); err == nil {
+		if err := n.groups.Source(localSource).Change(ctx, []people.Person{localPerson(a)}, nil); err != nil {
+			n.log.WarnContext(ctx, "groups of an account", "err", err)
+		}
+	}
+	if ok, why := n.groups.May(account); !ok {
+		return sasl.NewFailure(sasl.AccountDisabled, why)
+	}
+	return nil
+}
+
+// readGroups reads what administrators say of groups, and of whom a
+// synchronisation has let in.
+func (n *node) readGroups(ctx context.Context) error {
+	records, err := n.store.GroupRecords(ctx)
+	if err != nil {
+		return err
+	}
+	list := people.Authorisations(records, n.wish.Load().Authorised...)
+	n.anyGroup.Store(len(list) > 0)
+	n.groups.Authorise(list)
+	if n.options.Config.Groups.Sync != "manual" {
+		return nil
+	}
+	return n.readSynced(ctx)
+}
+
+// groupsMatter reports whether anything follows from groups; if not, the local
+// accounts need not be read.
+func (n *node) groupsMatter() bool {
+	return n.anyGroup.Load() || n.wish.Load().Required || n.options.Config.Groups.Sync == "manual"
+}
+
+// localSource names the local accounts among the sources of people.
+const localSource = "local"
+
+// localPerson is a local account as the sinks of people know it.
+func localPerson(a auth.Account) people.Person {
+	p := people.Person{JID: a.JID, Name: a.Name, Groups: a.Groups, Enabled: !a.Disabled}
+	if a.Email != "" {
+		p.Mail = []string{a.Email}
+	}
+	return p
+}
+
+// localPage is how many accounts are read at a time.
+const localPage = 500
+
+// readLocal tells the groups of the local accounts.
+func (n *node) readLocal(ctx context.Context) error {
+	if err := n.groups.Source(localSource).Replace(ctx, localPeople(ctx, n.store, n.options.Config.Domains)); err != nil {
+		return fmt.Errorf("read the local accounts: %w", err)
+	}
+	return nil
+}
+
+// localPeople goes through the local accounts.
+func localPeople(ctx context.Context, store auth.Store, domains []string) iter.Seq2[people.Person, error] {
+	return func(yield func(people.Person, error) bool) {
+		for _, d := range domains {
+			for after := ""; ; {
+				page, err := store.ListAccounts(ctx, d, after, localPage)
+				if err != nil {
+					yield(people.Person{}, err)
+					return
+				}
+				for _, a := range page {
+					if !yield(localPerson(a), nil) {
+						return
+					}
+				}
+				if len(page) < localPage {
+					break
+				}
+				after = page[len(page)-1].JID.Local()
+			}
+		}
+	}
+}
+
+// setGroups has the live keys put in force soon. It does not wait.
+func (n *node) setGroups(cfg configs.Config) {
+	n.wish.Store(&cfg.Groups)
+	select {
+	case n.look <- struct{}{}:
+	default:
+	}
+}
