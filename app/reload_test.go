@@ -100,6 +100,8 @@ var probes = map[string]func(n *node) any{
 	"auth.failed_logins_per_minute": func(n *node) any { return n.accounts.Config().FailuresPerMinute },
 	"auth.max_delay":                func(n *node) any { return n.accounts.Config().MaxDelay },
 	"auth.verified_ttl":             func(n *node) any { return n.accounts.Config().VerifiedTTL },
+	"groups.required":               func(n *node) any { return n.wish.Load().Required },
+	"groups.authorised":             func(n *node) any { return slices.Clone(n.wish.Load().Authorised) },
 	"certs.cert_file":               func(n *node) any { return n.certs.Fingerprint() },
 	"certs.key_file":                func(n *node) any { return n.certs.Fingerprint() },
 	"certs.hosts":                   func(n *node) any { return n.certs.Fingerprint() },
@@ -175,6 +177,7 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 	lists := map[string]string{
 		"domains": "example.com", "http.cors_origins": "https://a.example", "bosh.paths": "/b", "auth.mechanisms": "PLAIN", "certs.hosts": "a.example",
 		"cluster.seeds": "n2.example.com", "redis.cluster.addrs": "redis.example.com:6379",
+		"groups.authorised": "Agents",
 	}
 	if strings.HasPrefix(k.path, "cluster.") { // a node has a name, an address and a pair
 		cfg.Cluster.Node, cfg.Cluster.PublicURL = texts["cluster.node"], texts["cluster.public_url"]
@@ -182,6 +185,8 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 	}
 	switch {
 	case k.path == "cluster.pairs":
+	case k.path == "scope.tenants":
+		cfg.Scope.Tenants = [][]string{{cfg.Domains[0]}}
 	case k.path == "certs.cert_file" || k.path == "certs.key_file":
 		cfg.Certs.CertFile, cfg.Certs.KeyFile = certFile, keyFile
 	case k.path == "http.trusted_proxies":
