@@ -26,6 +26,7 @@ func newScope(cfg configs.Config) *people.Scope {
 
 // buildGroups makes what knows of groups and scope, still without people.
 func (n *node) buildGroups(context.Context) error {
+	n.syncTurn = make(chan struct{}, 1)
 	n.stirred, n.look = make(chan struct{}, 1), make(chan struct{}, 1)
 	n.scope = newScope(n.cfg)
 	n.groups = people.NewGroups(people.GroupsConfig{
@@ -166,7 +167,7 @@ func (n *node) readGroups(ctx context.Context) error {
 	if n.options.Config.Groups.Sync != "manual" {
 		return nil
 	}
-	return n.readSynced(ctx)
+	return n.syncing(ctx, func() error { return n.readSynced(ctx) })
 }
 
 // groupsMatter reports whether anything follows from groups; if not, the local

@@ -74,6 +74,7 @@ type node struct {
 	wish     atomic.Pointer[configs.Groups] // in force or soon
 	anyGroup atomic.Bool                    // some group is authorised
 	synced   []byte                         // the last synchronisation, as it is stored
+	syncTurn chan struct{}                  // held while synced is read or written
 	stirred  chan struct{}                  // the groups have changed
 	look     chan struct{}                  // the groups are to be read again
 
