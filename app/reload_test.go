@@ -172,7 +172,7 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 		"cluster.node": "n1", "cluster.listen": ":1", "cluster.advertise": "192.0.2.1", "cluster.public_url": "https://n1.example.com",
 		"cluster.internal_url": "http://192.0.2.1", "cluster.key": "MDEyMzQ1Njc4OWFiY2RlZg==", "cluster.seeds_file": "seeds",
 		"redis.url": "redis://redis.example.com", "redis.password": "secret", "redis.prefix": "other:", "redis.tls.ca_file": "ca.pem",
-		"redis.tls.server_name": "redis.example.com", "redis.sentinel.username": "a", "redis.sentinel.password": "secret",
+		"redis.tls.server_name": "redis.example.com", "redis.sentinel.username": "a", "users.jid": "{login}-x", "redis.sentinel.password": "secret",
 	}
 	lists := map[string]string{
 		"domains": "example.com", "http.cors_origins": "https://a.example", "bosh.paths": "/b", "auth.mechanisms": "PLAIN", "certs.hosts": "a.example",

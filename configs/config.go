@@ -33,6 +33,7 @@ type Config struct {
 	Discovery Discovery `key:"discovery"`
 	Redis     Redis     `key:"redis"`
 	Auth      Auth      `key:"auth"`
+	Users     Users     `key:"users"`
 	Groups    Groups    `key:"groups"`
 	Scope     Scope     `key:"scope"`
 	Certs     Certs     `key:"certs"`
@@ -210,6 +211,7 @@ func Default() Config {
 			Plain:      "secure", Iterations: 4096, FailedLoginsPerMinute: 20,
 			MaxDelay: 10 * time.Second, VerifiedTTL: 5 * time.Minute, ChangePassword: true,
 		},
+		Users:  Users{JID: "{login}", Duplicates: "refuse"},
 		Groups: Groups{Largest: 5000, Refresh: 10 * time.Second, Sync: "automatic"},
 		Scope:  Scope{Mode: "open"},
 		Certs:  Certs{MinTLS: "1.2"},

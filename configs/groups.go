@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -36,7 +37,18 @@ func (s Scope) AllTenants() [][]string {
 	return all
 }
 
+// Users says how accounts are made.
+type Users struct {
+	JID        string `key:"jid"` // the local part, by user import
+	Duplicates string `key:"duplicates" one:"refuse increment"`
+}
+
+var userPattern = regexp.MustCompile(`^(?:[^{}]|\{login\}|\{company\})*$`)
+
 func (l *loader) checkGroups() {
+	if u := l.cfg.Users.JID; !strings.Contains(u, "{login}") || !userPattern.MatchString(u) {
+		l.add("users.jid", "%q is no pattern such as {login} or {login}_{company}", u)
+	}
 	for i, name := range l.cfg.Groups.Authorised {
 		switch {
 		case strings.TrimSpace(name) == "":
