@@ -80,6 +80,9 @@ func (n *node) watchGroups(ctx context.Context) error {
 		if err := n.lookAtGroups(ctx); err != nil && ctx.Err() == nil {
 			n.log.WarnContext(ctx, "groups stay as they are", "err", err)
 		}
+		if n.groupsMatter() {
+			n.stir() // for sessions taken up from another node since
+		}
 		wait = max(n.options.Config.Groups.Refresh, 20*time.Since(began))
 	}
 }

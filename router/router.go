@@ -35,13 +35,25 @@ type Router struct {
 	cfg   Config
 	gates gates
 	alone bool // no other node has sessions
+
+	domains map[string]bool // if they are many
 }
+
+// manyDomains is from where on a map finds a domain faster than a look at each.
+const manyDomains = 8
 
 // New makes a Router. Presence, Offline and Accounts, which need a router
 // themselves, may follow by [Router.Join] before the first stanza.
 func New(cfg Config) *Router {
 	_, alone := cfg.Mailboxes.(Local)
-	return &Router{cfg: cfg, alone: alone}
+	r := &Router{cfg: cfg, alone: alone}
+	if len(cfg.Domains) > manyDomains {
+		r.domains = make(map[string]bool, len(cfg.Domains))
+		for _, d := range cfg.Domains {
+			r.domains[d.Domain()] = true
+		}
+	}
+	return r
 }
 
 // Join sets what was made after the router.
@@ -58,6 +70,9 @@ func (r *Router) Table() *Table { return r.cfg.Table }
 // Local reports whether j belongs to a domain served here.
 func (r *Router) Local(j jid.JID) bool {
 	d := j.Domain()
+	if r.domains != nil {
+		return r.domains[d]
+	}
 	for i := range r.cfg.Domains {
 		if r.cfg.Domains[i].Domain() == d {
 			return true
