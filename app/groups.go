@@ -30,7 +30,7 @@ func (n *node) buildGroups(context.Context) error {
 	n.stirred, n.look = make(chan struct{}, 1), make(chan struct{}, 1)
 	n.scope = newScope(n.cfg)
 	n.groups = people.NewGroups(people.GroupsConfig{
-		Scope: n.scope, Largest: n.cfg.Groups.Largest, Manual: n.cfg.Groups.Sync == "manual",
+		Scope: n.scope, Domains: n.cfg.Domains, Largest: n.cfg.Groups.Largest, Manual: n.cfg.Groups.Sync == "manual",
 		Changed: n.stir, Log: n.log,
 	})
 	n.wish.Store(&n.cfg.Groups)
@@ -98,7 +98,11 @@ func (n *node) lookAtGroups(ctx context.Context) error {
 			return err
 		}
 	}
-	n.groups.SetRequired(n.wish.Load().Required)
+	required := n.wish.Load().Required
+	if required && !n.groups.Required() && !n.anyGroup.Load() {
+		n.log.WarnContext(ctx, "groups are required and none is authorised: nobody can sign in; use deskline group authorise")
+	}
+	n.groups.SetRequired(required)
 	return nil
 }
 
@@ -131,6 +135,19 @@ func (n *node) mayChat(account jid.JID) (ok bool, why string) {
 	return n.groups.May(account)
 }
 
+// chatters are the accounts that others can have to do with: one that may not use
+// chat is as good as none.
+type chatters struct{ n *node }
+
+// Exists implements router.Accounts.
+func (c chatters) Exists(ctx context.Context, bare jid.JID) (bool, error) {
+	ok, err := c.n.accounts.Exists(ctx, bare)
+	if ok && c.n.groupsMatter() {
+		ok, _ = c.n.mayChat(bare)
+	}
+	return ok, err
+}
+
 // admit implements session.Config.Admit. Before somebody is sent away, a local
 // account is looked at again: it may be new, or in another group since a moment.
 func (n *node) admit(ctx context.Context, account jid.JID) *sasl.Failure {
@@ -147,7 +164,7 @@ func (n *node) admit(ctx context.Context, account jid.JID) *sasl.Failure {
 		return nil
 	}
 	if a, err := n.store.Account(ctx, account.Bare()); err == nil {
-		if err := n.groups.Source(localSource).Change(ctx, []people.Person{localPerson(a)}, nil); err != nil {
+		if err := n.groups.Fallback(localSource).Change(ctx, []people.Person{groupPerson(a)}, nil); err != nil {
 			n.log.WarnContext(ctx, "groups of an account", "err", err)
 		}
 	}
@@ -182,8 +199,8 @@ func (n *node) groupsMatter() bool {
 // localSource names the local accounts among the sources of people.
 const localSource = "local"
 
-// localPerson is a local account as the sinks of people know it.
-func localPerson(a auth.Account) people.Person {
+// groupPerson is a local account as the sinks of people know it.
+func groupPerson(a auth.Account) people.Person {
 	p := people.Person{JID: a.JID, Name: a.Name, Groups: a.Groups, Enabled: !a.Disabled}
 	if a.Email != "" {
 		p.Mail = []string{a.Email}
@@ -191,33 +208,33 @@ func localPerson(a auth.Account) people.Person {
 	return p
 }
 
-// localPage is how many accounts are read at a time.
-const localPage = 500
+// groupPage is how many accounts are read at a time.
+const groupPage = 500
 
 // readLocal tells the groups of the local accounts.
 func (n *node) readLocal(ctx context.Context) error {
-	if err := n.groups.Source(localSource).Replace(ctx, localPeople(ctx, n.store, n.options.Config.Domains)); err != nil {
+	if err := n.groups.Fallback(localSource).Replace(ctx, groupPeople(ctx, n.store, n.options.Config.Domains)); err != nil {
 		return fmt.Errorf("read the local accounts: %w", err)
 	}
 	return nil
 }
 
-// localPeople goes through the local accounts.
-func localPeople(ctx context.Context, store auth.Store, domains []string) iter.Seq2[people.Person, error] {
+// groupPeople goes through the local accounts.
+func groupPeople(ctx context.Context, store auth.Store, domains []string) iter.Seq2[people.Person, error] {
 	return func(yield func(people.Person, error) bool) {
 		for _, d := range domains {
 			for after := ""; ; {
-				page, err := store.ListAccounts(ctx, d, after, localPage)
+				page, err := store.ListAccounts(ctx, d, after, groupPage)
 				if err != nil {
 					yield(people.Person{}, err)
 					return
 				}
 				for _, a := range page {
-					if !yield(localPerson(a), nil) {
+					if !yield(groupPerson(a), nil) {
 						return
 					}
 				}
-				if len(page) < localPage {
+				if len(page) < groupPage {
 					break
 				}
 				after = page[len(page)-1].JID.Local()

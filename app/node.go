@@ -198,9 +198,9 @@ func (n *node) buildCore(ctx context.Context) error {
 	}
 	n.router = router.New(router.Config{
 		Domains: n.domains, Registry: registry, Mailboxes: mailboxes, Table: table,
-		Mux: n.mux, Accounts: n.accounts, Scope: n.related(), Log: n.log,
+		Mux: n.mux, Accounts: chatters{n}, Scope: n.related(), Log: n.log,
 	})
-	n.rosters = roster.New(roster.Config{Store: n.store, Router: n.router, Accounts: n.accounts, Automatic: automatic{n.groups}, MaxContacts: n.cfg.Limits.Contacts, Log: n.log})
+	n.rosters = roster.New(roster.Config{Store: n.store, Router: n.router, Accounts: chatters{n}, Automatic: automatic{n.groups}, MaxContacts: n.cfg.Limits.Contacts, Log: n.log})
 	n.offline = offline.New(offline.Config{Store: n.store, Outlet: outlet{n.router}, Limits: offlineLimits(n.cfg), Log: n.log})
 	seen := &lastSeen{}
 	n.presence = presence.New(presence.Config{Router: n.router, Contacts: n.rosters, Kept: n.offline, Seen: seen, Log: n.log})

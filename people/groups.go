@@ -27,6 +27,8 @@ type GroupsConfig struct {
 	Scope *Scope
 	// Required has nobody use chat who is in no authorised group.
 	Required bool
+	// Domains are those served here.
+	Domains []string
 	// Largest is how many members a group may have to make them contacts of each
 	// other; default 5000.
 	Largest int
@@ -51,12 +53,14 @@ type Groups struct {
 	ids        map[string]int32
 	named      []groupName
 	authorised map[string]bool // keys with their tenant
+	allowed    []bool          // what follows from it, by number, for those asked about
 	synced     *Synced
 }
 
 // groupName is what is known of a group whatever its members are.
 type groupName struct {
 	key, title string
+	short      string // the key of the title, if that is another one
 	tenant     string
 	hash       uint64
 	entity     bool
@@ -145,21 +149,41 @@ func (g *Groups) MaySee(searcher, contact jid.JID) bool {
 	return ok
 }
 
+// Domains returns the domains in which searcher may find somebody.
+func (g *Groups) Domains(searcher jid.JID) []string {
+	cfg := g.cfg.Load()
+	return cfg.Scope.Domains(searcher, cfg.Domains)
+}
+
 // Authorise says which groups may use chat, in place of those said before.
 func (g *Groups) Authorise(list []Authorisation) {
 	now := make(map[string]bool, len(list))
 	for _, a := range list {
-		now[a.key(g.cfg.Load().Scope)] = true
+		of := ""
+		if a.Domain != "" {
+			of = "\x00" + g.cfg.Load().Scope.Tenant(a.Domain)
+		}
+		now[GroupKey(a.Name)+of] = true
+		if isDN(a.Name) {
+			now[byTitle+GroupKey(GroupTitle(a.Name))+of] = true
+		}
 	}
-	g.settle(func() { g.authorised = now })
+	g.settle(func() { g.authorised, g.allowed = now, nil })
 }
 
-func (a Authorisation) key(scope *Scope) string {
-	key := GroupKey(a.Name)
-	if a.Domain != "" {
-		key += "\x00" + scope.Tenant(a.Domain)
+// byTitle marks the short name of a group that was authorised by its full one, for
+// sources that tell short names alone. A short name means all groups of that name.
+const byTitle = "\x00title\x00"
+
+// may reports whether a group is authorised, for all or for its tenant.
+func (g *Groups) may(n *groupName) bool {
+	key, short := n.key, byTitle+n.key
+	for _, of := range []string{"", "\x00" + n.tenant} {
+		if g.authorised[key+of] || n.short == "" && g.authorised[short+of] || n.short != "" && g.authorised[n.short+of] {
+			return true
+		}
 	}
-	return key
+	return false
 }
 
 // settle changes what people's standing follows from and works it out anew.
@@ -182,11 +206,27 @@ func (g *Groups) settle(change func()) {
 func (g *Groups) publish(v *View, put []*person, gone []jid.JID) {
 	changed := len(put)+len(gone) > 0
 	if changed {
-		g.now.Store(v.with(put, gone, g.named))
+		next := v.with(put, gone, g.named)
+		g.now.Store(next)
+		g.warn(v, next)
 	}
 	g.mu.Unlock()
 	if changed {
 		g.cfg.Load().Changed()
+	}
+}
+
+// warn tells of groups that have grown too large to make contacts.
+func (g *Groups) warn(before, now *View) {
+	for i, x := range now.groups {
+		if x == nil || len(x.members) <= now.largest {
+			continue
+		}
+		if i < len(before.groups) && before.groups[i] != nil && len(before.groups[i].members) > before.largest {
+			continue
+		}
+		g.cfg.Load().Log.Warn("a group has too many members to make them contacts, see groups.largest",
+			"group", x.title, "members", len(x.members), "largest", now.largest)
 	}
 }
 
@@ -208,9 +248,12 @@ func (g *Groups) stand(p *person) {
 	cfg := g.cfg.Load()
 	p.active = !cfg.Manual || g.synced.hasPerson(p.jid)
 	p.granted, p.sources = false, nil
+	for id := int32(len(g.allowed)); id < int32(len(g.named)); id++ {
+		g.allowed = append(g.allowed, g.may(&g.named[id]))
+	}
 	for _, id := range p.groups {
 		n := &g.named[id]
-		if (!g.authorised[n.key] && !g.authorised[n.key+"\x00"+n.tenant]) || cfg.Manual && !g.synced.hasGroup(n.hash) {
+		if !g.allowed[id] || cfg.Manual && !g.synced.hasGroup(n.hash) {
 			continue
 		}
 		p.granted = true
@@ -226,11 +269,16 @@ func (g *Groups) stand(p *person) {
 
 // Source returns the sink for one source of people, by its name; what another one
 // says is left alone. Of two that tell of the same address the later wins.
-func (g *Groups) Source(name string) Sink { return &source{g, name} }
+func (g *Groups) Source(name string) Sink { return &source{g: g, name: name} }
+
+// Fallback is Source for one that knows less: what any other says of an address
+// holds before what it says.
+func (g *Groups) Fallback(name string) Sink { return &source{g: g, name: name, weak: true} }
 
 type source struct {
 	g    *Groups
 	name string
+	weak bool
 }
 
 // Replace implements [Sink]. People who are as they were keep what is in memory.
@@ -289,6 +337,9 @@ func (s *source) Change(_ context.Context, list []Person, gone []jid.JID) error 
 func (g *Groups) different(v *View, list []*person) []*person {
 	return slices.DeleteFunc(list, func(n *person) bool {
 		old := v.find(n.jid)
+		if old != nil && n.source.weak && !old.source.weak {
+			return true
+		}
 		if old != nil && old.source.name == n.source.name && old.hash == n.hash && old.name == n.name && old.enabled == n.enabled &&
 			old.why == n.why && old.entity == n.entity && slices.Equal(old.groups, n.groups) {
 			return true
@@ -339,7 +390,11 @@ func (g *Groups) number(name, tenant string, entity bool) int32 {
 	id, ok := g.ids[full]
 	if !ok {
 		id = int32(len(g.named))
-		g.named = append(g.named, groupName{key: key, title: GroupTitle(name), tenant: tenant, entity: entity, hash: hashOf(kind, key, tenant)})
+		n := groupName{key: key, title: GroupTitle(name), tenant: tenant, entity: entity, hash: hashOf(kind, key, tenant)}
+		if isDN(key) {
+			n.short = GroupKey(n.title)
+		}
+		g.named = append(g.named, n)
 		g.ids[full] = id
 	}
 	if len(name) <= maxName {

@@ -233,6 +233,52 @@ func TestTenants(t *testing.T) {
 	}
 }
 
+// TestByName has groups authorised by their name in a directory and by the short one.
+func TestByName(t *testing.T) {
+	const dn, other = "CN=Agents, OU=Chat,DC=example", "cn=agents,ou=other,dc=example"
+	for _, tt := range []struct{ authorised, group, domain, want string }{
+		{dn, "cn=agents,ou=chat,dc=example", "", "b"},
+		{dn, other, "", ""},
+		{dn, "agents", "", "b"}, // from a source that tells short names
+		{"Agents", other, "", "b"},
+		{"Agents", "Agents", "", "b"},
+		{"Agents", "cn=other,ou=agents,dc=example", "", ""},
+		{dn, "agents", "other.example", ""},
+		{dn, "agents", "example.com", "b"},
+	} {
+		scope := people.NewScope(people.Domain, []string{"example.com", "other.example"}, nil)
+		g := people.NewGroups(people.GroupsConfig{Scope: scope})
+		fill(t, g, person("a", "", tt.group), person("b", "", tt.group))
+		g.Authorise([]people.Authorisation{{Name: tt.authorised, Domain: tt.domain}})
+		got := ""
+		if g.View().Has(who("a"), who("b")) {
+			got = "b"
+		}
+		want(t, tt.authorised+" for "+tt.group, got, tt.want)
+	}
+}
+
+// TestFallback has the local accounts tell of somebody the directory knows better.
+func TestFallback(t *testing.T) {
+	g := people.NewGroups(people.GroupsConfig{})
+	authorise(g, "A")
+	fill(t, g, person("alice", "", "A"), person("bob", "", "A"))
+	local := g.Fallback("local")
+	if err := local.Replace(t.Context(), everybody(person("alice", ""), person("carol", "", "A"))); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "alice", contacts(t, g, "alice"), "bob(A) carol(A)")
+	fill(t, g, person("bob", "", "A"), person("carol", ""))
+	if err := local.Replace(t.Context(), everybody(person("alice", ""), person("carol", "", "A"))); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "alice, by the local account", contacts(t, g, "alice"), "-")
+	want(t, "bob", contacts(t, g, "bob"), "")
+	if !slices.Equal(g.Domains(who("alice")), nil) || !g.MaySee(who("alice"), who("bob")) {
+		t.Error("without a scope everybody is found")
+	}
+}
+
 func TestLargest(t *testing.T) {
 	g := people.NewGroups(people.GroupsConfig{Largest: 3})
 	authorise(g, "All", "Few")
@@ -303,7 +349,7 @@ func FuzzGroupKey(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name string) {
 		key := people.GroupKey(name)
-		if again := people.GroupKey(key); again != key && strings.ToLower(again) != strings.ToLower(key) {
+		if again := people.GroupKey(key); !strings.EqualFold(again, key) {
 			t.Errorf("%q: %q, then %q", name, key, again)
 		}
 		if title := people.GroupTitle(name); strings.ContainsAny(title, "\x00\n\r") || len(title) > 4*1023 {

@@ -143,6 +143,7 @@ func (p *fakePresence) Introduce(_ context.Context, to []router.Binding, came, l
 	}
 	return nil
 }
+
 func (p *fakePresence) take() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
