@@ -129,7 +129,7 @@ func (n *node) enforceGroups(ctx context.Context) error {
 
 // mayChat asks the groups, which know nobody until a source has told.
 func (n *node) mayChat(account jid.JID) (ok bool, why string) {
-	if !n.groups.Ready() {
+	if !n.groups.Ready(account) {
 		return true, ""
 	}
 	return n.groups.May(account)
@@ -154,7 +154,7 @@ func (n *node) admit(ctx context.Context, account jid.JID) *sasl.Failure {
 	if !n.groupsMatter() {
 		return nil
 	}
-	if !n.groups.Ready() {
+	if !n.groups.Ready(account) {
 		if !n.wish.Load().Required && n.options.Config.Groups.Sync != "manual" {
 			return nil
 		}

@@ -1,12 +1,10 @@
 package people
 
 import (
-	"context"
 	"hash/maphash"
 	"iter"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -46,8 +44,10 @@ type GroupsConfig struct {
 // numbers of the groups, nothing for a pair of people. Questions take no lock.
 type Groups struct {
 	now   atomic.Pointer[View]
-	ready atomic.Bool
-	cfg   atomic.Pointer[GroupsConfig]
+	ready atomic.Bool // some source has told of everybody
+	// waiting are domains whose people are still to be told of, nil = none.
+	waiting atomic.Pointer[map[string]bool]
+	cfg     atomic.Pointer[GroupsConfig]
 
 	mu         sync.Mutex // guards all below; held by one change after another
 	ids        map[string]int32
@@ -55,6 +55,7 @@ type Groups struct {
 	authorised map[string]bool // keys with their tenant
 	allowed    []bool          // what follows from it, by number, for those asked about
 	synced     *Synced
+	expected   map[string][]string // domains by source, until it has told of everybody
 }
 
 // groupName is what is known of a group whatever its members are.
@@ -86,8 +87,38 @@ func NewGroups(cfg GroupsConfig) *Groups {
 // View returns what holds at this moment.
 func (g *Groups) View() *View { return g.now.Load() }
 
-// Ready reports whether a source has told of everybody.
-func (g *Groups) Ready() bool { return g.ready.Load() }
+// Expect has Ready wait for a source to tell of the people of some domains. It is
+// called before the source runs.
+func (g *Groups) Expect(source string, domains []string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.expected == nil {
+		g.expected = map[string][]string{}
+	}
+	g.expected[source] = domains
+	g.await()
+}
+
+// await works out whose people are still to be told of.
+func (g *Groups) await() {
+	waiting := map[string]bool{}
+	for _, domains := range g.expected {
+		for _, d := range domains {
+			waiting[d] = true
+		}
+	}
+	g.waiting.Store(&waiting)
+}
+
+// Ready reports whether it can be known who an account is: some source has told of
+// everybody, and so have all that are expected to know its domain.
+func (g *Groups) Ready(account jid.JID) bool {
+	if !g.ready.Load() {
+		return false
+	}
+	waiting := g.waiting.Load()
+	return waiting == nil || !(*waiting)[account.Domain()]
+}
 
 // SetRequired changes GroupsConfig.Required.
 func (g *Groups) SetRequired(v bool) {
@@ -202,14 +233,21 @@ func (g *Groups) settle(change func()) {
 	g.publish(v, put, nil)
 }
 
+// put makes the view in which people are put and gone, and reports whether it is
+// another one.
+func (g *Groups) put(v *View, put []*person, gone []jid.JID) bool {
+	if len(put)+len(gone) == 0 {
+		return false
+	}
+	next := v.with(put, gone, g.named)
+	g.now.Store(next)
+	g.warn(v, next)
+	return true
+}
+
 // publish ends a change that holds the lock.
 func (g *Groups) publish(v *View, put []*person, gone []jid.JID) {
-	changed := len(put)+len(gone) > 0
-	if changed {
-		next := v.with(put, gone, g.named)
-		g.now.Store(next)
-		g.warn(v, next)
-	}
+	changed := g.put(v, put, gone)
 	g.mu.Unlock()
 	if changed {
 		g.cfg.Load().Changed()
@@ -265,140 +303,4 @@ func (g *Groups) stand(p *person) {
 		p.sources = append(p.sources, p.entity)
 		slices.Sort(p.sources)
 	}
-}
-
-// Source returns the sink for one source of people, by its name; what another one
-// says is left alone. Of two that tell of the same address the later wins.
-func (g *Groups) Source(name string) Sink { return &source{g: g, name: name} }
-
-// Fallback is Source for one that knows less: what any other says of an address
-// holds before what it says.
-func (g *Groups) Fallback(name string) Sink { return &source{g: g, name: name, weak: true} }
-
-type source struct {
-	g    *Groups
-	name string
-	weak bool
-}
-
-// Replace implements [Sink]. People who are as they were keep what is in memory.
-func (s *source) Replace(ctx context.Context, all iter.Seq2[Person, error]) error {
-	g := s.g
-	var list []*person
-	for p, err := range all {
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return err
-		}
-		g.mu.Lock() // not over the reading
-		list = append(list, s.person(&p))
-		g.mu.Unlock()
-	}
-	g.mu.Lock()
-	v := g.now.Load()
-	seen := make(map[jid.JID]bool, len(list))
-	for _, p := range list {
-		seen[p.jid] = true
-	}
-	var gone []jid.JID
-	for p := range v.all() {
-		if p.source.name == s.name && !seen[p.jid] {
-			gone = append(gone, p.jid)
-		}
-	}
-	first := !g.ready.Swap(true)
-	g.publish(v, g.different(v, list), gone)
-	if first {
-		g.cfg.Load().Changed()
-	}
-	return nil
-}
-
-// Change implements [Sink].
-func (s *source) Change(_ context.Context, list []Person, gone []jid.JID) error {
-	g := s.g
-	g.mu.Lock()
-	v := g.now.Load()
-	put := make([]*person, len(list))
-	for i := range list {
-		put[i] = s.person(&list[i])
-	}
-	gone = slices.DeleteFunc(slices.Clone(gone), func(j jid.JID) bool {
-		p := v.find(j)
-		return p == nil || p.source.name != s.name
-	})
-	g.publish(v, g.different(v, put), gone)
-	return nil
-}
-
-// different leaves out those who are as they were, and settles the others.
-func (g *Groups) different(v *View, list []*person) []*person {
-	return slices.DeleteFunc(list, func(n *person) bool {
-		old := v.find(n.jid)
-		if old != nil && n.source.weak && !old.source.weak {
-			return true
-		}
-		if old != nil && old.source.name == n.source.name && old.hash == n.hash && old.name == n.name && old.enabled == n.enabled &&
-			old.why == n.why && old.entity == n.entity && slices.Equal(old.groups, n.groups) {
-			return true
-		}
-		g.stand(n)
-		return false
-	})
-}
-
-// person returns what is kept of somebody.
-func (s *source) person(from *Person) *person {
-	g, j := s.g, from.JID.Bare()
-	scope := g.cfg.Load().Scope
-	p := &person{
-		source: s, jid: j, name: clean(from.Name), entity: -1, place: scope.place(j.Domain()),
-		enabled: from.Enabled, why: clean(from.Why),
-	}
-	p.hash = hashOf(j.String(), p.name)
-	tenant := scope.Tenant(j.Domain())
-	if from.Entity != "" {
-		p.entity = g.number(from.Entity, tenant, true)
-	}
-	for _, name := range from.Groups {
-		if id := g.number(name, tenant, false); id >= 0 && len(p.groups) < maxGroups {
-			p.groups = append(p.groups, id)
-		}
-	}
-	slices.Sort(p.groups)
-	p.groups = slices.Clip(slices.Compact(p.groups))
-	return p
-}
-
-// number finds the number of a group, which it keeps for good.
-func (g *Groups) number(name, tenant string, entity bool) int32 {
-	kind := "group\x00"
-	if entity {
-		kind = "entity\x00"
-	}
-	// Most names are known as they are written.
-	if id, ok := g.ids[kind+name+"\x00"+tenant]; ok {
-		return id
-	}
-	key := GroupKey(name)
-	if key == "" {
-		return -1
-	}
-	full := kind + key + "\x00" + tenant
-	id, ok := g.ids[full]
-	if !ok {
-		id = int32(len(g.named))
-		n := groupName{key: key, title: GroupTitle(name), tenant: tenant, entity: entity, hash: hashOf(kind, key, tenant)}
-		if isDN(key) {
-			n.short = GroupKey(n.title)
-		}
-		g.named = append(g.named, n)
-		g.ids[full] = id
-	}
-	if len(name) <= maxName {
-		g.ids[strings.Clone(kind+name+"\x00"+tenant)] = id
-	}
-	return id
 }
