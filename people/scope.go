@@ -51,14 +51,14 @@ func NewScope(mode Mode, domains []string, tenants [][]string) *Scope {
 	for i, a := range domains {
 		for j, b := range domains {
 			s.talk[i*len(domains)+j] = s.tenants[i] == s.tenants[j] &&
-				(a == b || mode == Open || mode == Tree && (lower(b, a) || lower(a, b)))
+				(a == b || mode == Open || mode == Tree && (isBelow(b, a) || isBelow(a, b)))
 		}
 	}
 	return s
 }
 
-// lower reports whether a domain stands below another.
-func lower(d, above string) bool {
+// isBelow reports whether a domain stands below another.
+func isBelow(d, above string) bool {
 	return len(d) > len(above) && strings.HasSuffix(d, above) && d[len(d)-len(above)-1] == '.'
 }
 
@@ -68,7 +68,7 @@ func (s *Scope) tenant(d string, tenants [][]string) string {
 	name, nearest := "", -1
 	for _, t := range tenants {
 		for _, listed := range t {
-			if (listed == d || lower(d, listed)) && len(listed) > nearest {
+			if (listed == d || isBelow(d, listed)) && len(listed) > nearest {
 				name, nearest = t[0], len(listed)
 			}
 		}
@@ -78,7 +78,7 @@ func (s *Scope) tenant(d string, tenants [][]string) string {
 	}
 	top := d
 	for _, other := range s.names {
-		if lower(top, other) {
+		if isBelow(top, other) {
 			top = other
 		}
 	}
@@ -106,7 +106,7 @@ func (s *Scope) MaySee(searcher, contact jid.JID) bool {
 		return true
 	}
 	a, b := searcher.Domain(), contact.Domain()
-	return s.Related(a, b) && (a == b || s.mode != Tree || lower(b, a))
+	return s.Related(a, b) && (a == b || s.mode != Tree || isBelow(b, a))
 }
 
 // Domains returns those whose people a user may find, of the served ones.
@@ -116,7 +116,7 @@ func (s *Scope) Domains(searcher jid.JID, served []string) []string {
 	}
 	var list []string
 	for _, d := range s.names {
-		if a := searcher.Domain(); s.Related(a, d) && (a == d || s.mode != Tree || lower(d, a)) {
+		if a := searcher.Domain(); s.Related(a, d) && (a == d || s.mode != Tree || isBelow(d, a)) {
 			list = append(list, d)
 		}
 	}
