@@ -1,6 +1,6 @@
 # make help lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: run build test check fmt bench bench-go fuzz soak soak-cluster tools clean help
+.PHONY: run build test test-ad check fmt bench bench-go fuzz soak soak-cluster tools clean help
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -X github.com/deskline/deskline/app.version=$(VERSION)
@@ -14,6 +14,9 @@ build: ## build bin/deskline
 
 test: ## run every test, installing what they need if it may
 	@scripts/test.sh
+
+test-ad: ## test the directory against a domain controller of Samba, as root (apt-get install samba-ad-dc)
+	go test -tags samba -count 1 -v -run ActiveDirectory ./ldap
 
 check: $(TOOLS) ## check format, linters, vet and known vulnerabilities
 	@scripts/check.sh

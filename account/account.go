@@ -53,8 +53,9 @@ type Config struct {
 	Accounts Accounts
 	Contacts Contacts
 	Sessions Sessions
-	// Fixed refuses both, where accounts are kept elsewhere.
-	Fixed bool
+	// Fixed reports for a domain whether both are refused, as where passwords are
+	// kept elsewhere; nil: nowhere.
+	Fixed func(domain string) bool
 }
 
 type service struct{ Config }
@@ -141,7 +142,7 @@ func (s service) user(req *mux.Request) (jid.JID, error) {
 		req.Owner.Local() != "" && user != req.Owner {
 		return jid.JID{}, stanza.ErrForbidden()
 	}
-	if s.Fixed {
+	if s.Fixed != nil && s.Fixed(user.Domain()) {
 		return jid.JID{}, stanza.ErrNotAllowed()
 	}
 	return user, nil

@@ -111,7 +111,7 @@ func TestAccount(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			srv := &server{fail: tt.fail}
-			cfg := account.Config{Accounts: srv, Contacts: srv, Sessions: srv, Fixed: tt.fixed}
+			cfg := account.Config{Accounts: srv, Contacts: srv, Sessions: srv, Fixed: func(string) bool { return tt.fixed }}
 			account.Register(mux.New(slog.New(slog.DiscardHandler)), cfg)
 			h, set := account.Handlers(cfg)
 			if tt.typ == "set" {

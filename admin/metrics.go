@@ -33,6 +33,8 @@ type Metrics struct {
 	store          *prometheus.HistogramVec
 	storeErrors    *prometheus.CounterVec
 	failovers      *prometheus.CounterVec
+	tokens         *prometheus.CounterVec
+	searches       searches
 
 	reasons, results labels
 }
@@ -52,6 +54,7 @@ func NewMetrics(version string, log *slog.Logger) *Metrics {
 			Buckets: []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5},
 		}, []string{"operation"}),
 		storeErrors: counters("deskline_store_errors_total", "The store's operations in which the disk or the file failed.", "operation"),
+		tokens:      counters("deskline_tokens_refused_total", "Tokens that were refused at login, by reason.", "reason"),
 		failovers:   counters("deskline_failovers_total", "Takeovers of users by a node of the pair, seen to begin by this node, by reason.", "reason"),
 	}
 	stanzas := counters("deskline_stanzas_total", "Stanzas by kind and direction: in from clients, out to clients.", "kind", "direction")
@@ -67,8 +70,9 @@ func NewMetrics(version string, log *slog.Logger) *Metrics {
 		ConstLabels: prometheus.Labels{"version": version, "go": runtime.Version()},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.delivery, m.logins, m.ended, m.store, m.storeErrors, m.failovers, stanzas, build,
+	m.registry.MustRegister(m.delivery, m.logins, m.ended, m.store, m.storeErrors, m.failovers, m.tokens, stanzas, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.searches = newSearches(m.registry)
 	return m
 }
 
@@ -115,6 +119,9 @@ func (m *Metrics) Login(mechanism, result string) {
 	}
 	m.logins.WithLabelValues(known, m.results.bound(result)).Inc()
 }
+
+// TokenRefused counts a token that was refused.
+func (m *Metrics) TokenRefused(reason string) { m.tokens.WithLabelValues(reason).Inc() }
 
 // Ended counts the end of a session.
 func (m *Metrics) Ended(transport, reason string) {

@@ -3,7 +3,9 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -61,12 +63,20 @@ func (c *check) ask(ctx context.Context) *flight {
 
 // result is what /readyz tells of a check.
 type result struct {
-	Name   string `json:"name"`
-	OK     bool   `json:"ok"`
-	Error  string `json:"error,omitempty"`
-	Detail string `json:"detail,omitempty"`
-	MS     int64  `json:"ms"`
+	Name     string `json:"name"`
+	OK       bool   `json:"ok"`
+	Degraded bool   `json:"degraded,omitempty"`
+	Error    string `json:"error,omitempty"`
+	Detail   string `json:"detail,omitempty"`
+	MS       int64  `json:"ms"`
 }
+
+// Degraded is the error of a check by which the node stays ready: something is
+// amiss, and to send clients elsewhere would not help.
+type Degraded string
+
+// Error implements error.
+func (d Degraded) Error() string { return string(d) }
 
 // Check makes readiness depend on run, which is called at each request for
 // /readyz and told by its context to end after some seconds.
@@ -126,12 +136,18 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 // lines has one line for all and one for each check.
 func lines(ready bool, results []result) string {
 	out := []string{"ready"}
+	if slices.ContainsFunc(results, func(r result) bool { return r.Degraded }) {
+		out[0] = "ready, degraded"
+	}
 	if !ready {
 		out[0] = "not ready"
 	}
 	for _, r := range results {
 		said := "ok"
-		if !r.OK {
+		switch {
+		case r.Degraded:
+			said = "degraded: " + r.Error
+		case !r.OK:
 			said = r.Error
 		}
 		if r.Detail != "" {
@@ -154,7 +170,8 @@ func runAll(ctx context.Context, list []*check) []result {
 		results[i].Name = list[i].name
 		select {
 		case <-f.done:
-			results[i].MS, results[i].OK, results[i].Detail = f.ms, f.err == nil, f.detail
+			_, results[i].Degraded = errors.AsType[Degraded](f.err)
+			results[i].MS, results[i].OK, results[i].Detail = f.ms, f.err == nil || results[i].Degraded, f.detail
 			if f.err != nil {
 				results[i].Error = f.err.Error()
 			}

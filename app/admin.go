@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/deskline/deskline/admin"
@@ -30,16 +31,27 @@ func (n *node) buildAdmin(context.Context) error {
 	if n.recovery != nil {
 		n.admin.Describe("cluster", n.checkCluster)
 	}
+	if n.directory != nil {
+		n.admin.Describe("ldap", n.checkDirectory)
+	}
 	return n.metrics.Watch(admin.Sources{
-		Sessions:          map[string]func() int{"bosh": func() int { return n.bosh.Stats().Sessions }, "websocket": n.websocket.Len},
-		Held:              func() int { return int(n.bosh.Stats().Held) },
-		Queued:            func() (int, int64) { s := n.bosh.Stats(); return int(s.Queued), s.QueuedBytes },
-		Connections:       n.edge.Connections,
-		Refused:           n.edge.Refused,
-		Gauges:            map[string]func() float64{"deskline_logins_waiting": func() float64 { return float64(n.accounts.Stats().Waiting) }},
-		GaugeHelp:         map[string]string{"deskline_logins_waiting": "Passwords that wait for their turn to be checked."},
+		Sessions:    map[string]func() int{"bosh": func() int { return n.bosh.Stats().Sessions }, "websocket": n.websocket.Len},
+		Held:        func() int { return int(n.bosh.Stats().Held) },
+		Queued:      func() (int, int64) { s := n.bosh.Stats(); return int(s.Queued), s.QueuedBytes },
+		Connections: n.edge.Connections,
+		Refused:     n.edge.Refused,
+		Gauges: map[string]func() float64{
+			"deskline_logins_waiting":     func() float64 { return float64(n.accounts.Stats().Waiting) },
+			"deskline_people":             func() float64 { return float64(n.people.index.Size().People) },
+			"deskline_people_index_bytes": func() float64 { return float64(n.people.index.Size().Bytes) },
+		},
+		GaugeHelp: map[string]string{
+			"deskline_logins_waiting":     "Passwords that wait for their turn to be checked.",
+			"deskline_people":             "People that can be searched.",
+			"deskline_people_index_bytes": "Memory of the index that people are searched in.",
+		},
 		CertificateExpiry: func() time.Time { return n.certs.NotAfter() },
-		Labelled:          n.clusterMetrics(),
+		Labelled:          slices.Concat(n.clusterMetrics(), n.oauthMetrics(), n.directoryMetrics()),
 	})
 }
 

@@ -111,6 +111,7 @@ func (n *node) start(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return n.bosh.Run(ctx) })
 	g.Go(func() error { return n.sessions.Run(ctx) })
 	g.Go(func() error { return n.certs.Run(ctx) })
+	g.Go(func() error { return n.oauth.Run(ctx) })
 	if n.shared != nil {
 		g.Go(func() error { return n.shared.Run(ctx) })
 		g.Go(func() error { return n.takeover.Run(ctx) })
@@ -118,6 +119,10 @@ func (n *node) start(ctx context.Context, g *errgroup.Group) {
 		g.Go(func() error { return n.takeover.grantAll(ctx) })
 	}
 	g.Go(func() error { return trim(ctx) })
+	n.startPeople(ctx, g)
+	if n.directory != nil {
+		g.Go(func() error { return n.enforce(ctx) })
+	}
 	g.Go(func() error { return n.rosters.Run(ctx) })
 	g.Go(func() error { return n.watchGroups(ctx) })
 	g.Go(func() error { return n.enforceGroups(ctx) })

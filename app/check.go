@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/deskline/deskline/certs"
 	"github.com/deskline/deskline/configs"
@@ -25,7 +26,7 @@ type CheckResult struct {
 // certificate, the store, the addresses.
 func Check(ctx context.Context, cfg configs.Config) []CheckResult {
 	n := &node{cfg: cfg}
-	results := []CheckResult{checkCerts(n), checkStore(ctx, cfg)}
+	results := slices.Concat([]CheckResult{checkCerts(n), checkStore(ctx, cfg)}, checkIssuers(ctx, cfg), checkLDAP(ctx, cfg))
 	if cfg.Groups.Required {
 		results = append(results, checkGroups(ctx, cfg))
 	}

@@ -3,10 +3,8 @@ package app
 import (
 	"context"
 	"fmt"
-	"iter"
 	"time"
 
-	"github.com/deskline/deskline/auth"
 	"github.com/deskline/deskline/configs"
 	"github.com/deskline/deskline/people"
 	"github.com/deskline/deskline/roster"
@@ -34,6 +32,8 @@ func (n *node) buildGroups(context.Context) error {
 		Changed: n.stir, Log: n.log,
 	})
 	n.wish.Store(&n.cfg.Groups)
+	n.people.sinks = append(n.people.sinks, n.groups.Source)
+	n.people.seen = sight{n}
 	return nil
 }
 
@@ -53,7 +53,7 @@ func (n *node) stir() {
 	}
 }
 
-// loadGroups learns what holds before the first client comes.
+// loadGroups learns what is said of groups before the first client comes.
 func (n *node) loadGroups(ctx context.Context) error {
 	if err := n.lookAtGroups(ctx); err != nil {
 		return fmt.Errorf("groups: %w", err)
@@ -61,42 +61,30 @@ func (n *node) loadGroups(ctx context.Context) error {
 	return nil
 }
 
-// watchGroups keeps groups and the local accounts in them up to date until ctx
-// ends. Reading many accounts takes its time, so more of it goes by before the next.
+// watchGroups keeps up to date what is said of groups until ctx ends.
 func (n *node) watchGroups(ctx context.Context) error {
-	wait := n.options.Config.Groups.Refresh
+	tick := time.NewTicker(n.options.Config.Groups.Refresh)
+	defer tick.Stop()
 	for {
-		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
-		case <-timer.C:
+			return nil
+		case <-tick.C:
 		case <-n.look:
 		}
-		timer.Stop()
-		if ctx.Err() != nil {
-			return nil
-		}
-		began := time.Now()
 		if err := n.lookAtGroups(ctx); err != nil && ctx.Err() == nil {
 			n.log.WarnContext(ctx, "groups stay as they are", "err", err)
 		}
 		if n.groupsMatter() {
 			n.stir() // for sessions taken up from another node since
 		}
-		wait = max(n.options.Config.Groups.Refresh, 20*time.Since(began))
 	}
 }
 
-// lookAtGroups reads what is said of groups and then, if anything follows from it,
-// the local accounts. That groups are required is put in force last.
+// lookAtGroups puts in force what is said of groups.
 func (n *node) lookAtGroups(ctx context.Context) error {
 	if err := n.readGroups(ctx); err != nil {
 		return err
-	}
-	if n.groupsMatter() {
-		if err := n.readLocal(ctx); err != nil {
-			return err
-		}
 	}
 	required := n.wish.Load().Required
 	if required && !n.groups.Required() && !n.anyGroup.Load() {
@@ -163,8 +151,10 @@ func (n *node) admit(ctx context.Context, account jid.JID) *sasl.Failure {
 	if ok, _ := n.groups.May(account); ok {
 		return nil
 	}
-	if a, err := n.store.Account(ctx, account.Bare()); err == nil {
-		if err := n.groups.Fallback(localSource).Change(ctx, []people.Person{groupPerson(a)}, nil); err != nil {
+	if n.listed(account.Domain()) {
+		// The directory tells by itself.
+	} else if a, err := n.store.Account(ctx, account.Bare()); err == nil {
+		if err := n.groups.Source(localSource).Change(ctx, []people.Person{localPerson(&a)}, nil); err != nil {
 			n.log.WarnContext(ctx, "groups of an account", "err", err)
 		}
 	}
@@ -190,57 +180,39 @@ func (n *node) readGroups(ctx context.Context) error {
 	return n.syncing(ctx, func() error { return n.readSynced(ctx) })
 }
 
-// groupsMatter reports whether anything follows from groups; if not, the local
-// accounts need not be read.
+// groupsMatter reports whether anything follows from groups.
 func (n *node) groupsMatter() bool {
 	return n.anyGroup.Load() || n.wish.Load().Required || n.options.Config.Groups.Sync == "manual"
 }
 
-// localSource names the local accounts among the sources of people.
-const localSource = "local"
-
-// groupPerson is a local account as the sinks of people know it.
-func groupPerson(a auth.Account) people.Person {
-	p := people.Person{JID: a.JID, Name: a.Name, Groups: a.Groups, Enabled: !a.Disabled}
-	if a.Email != "" {
-		p.Mail = []string{a.Email}
-	}
-	return p
-}
-
-// groupPage is how many accounts are read at a time.
-const groupPage = 500
-
-// readLocal tells the groups of the local accounts.
+// readLocal has the groups told of all local accounts at once, as the source of them
+// does in its time.
 func (n *node) readLocal(ctx context.Context) error {
-	if err := n.groups.Fallback(localSource).Replace(ctx, groupPeople(ctx, n.store, n.options.Config.Domains)); err != nil {
+	if err := n.groups.Source(localSource).Replace(ctx, n.people.local.All(ctx)); err != nil {
 		return fmt.Errorf("read the local accounts: %w", err)
 	}
 	return nil
 }
 
-// groupPeople goes through the local accounts.
-func groupPeople(ctx context.Context, store auth.Store, domains []string) iter.Seq2[people.Person, error] {
-	return func(yield func(people.Person, error) bool) {
-		for _, d := range domains {
-			for after := ""; ; {
-				page, err := store.ListAccounts(ctx, d, after, groupPage)
-				if err != nil {
-					yield(people.Person{}, err)
-					return
-				}
-				for _, a := range page {
-					if !yield(groupPerson(a), nil) {
-						return
-					}
-				}
-				if len(page) < groupPage {
-					break
-				}
-				after = page[len(page)-1].JID.Local()
-			}
-		}
+// sight says who finds whom in search.
+type sight struct{ n *node }
+
+// MaySee implements people.Visibility: without a scope people of the own domain,
+// else by it; and only who may use chat.
+func (s sight) MaySee(searcher, person jid.JID) bool {
+	if s.n.scope == nil && !(people.SameDomain{}).MaySee(searcher, person) || !s.n.scope.MaySee(searcher, person) {
+		return false
 	}
+	ok, _ := s.n.mayChat(person)
+	return ok
+}
+
+// Domains implements people.Reach.
+func (s sight) Domains(searcher jid.JID) []string {
+	if s.n.scope == nil {
+		return people.SameDomain{}.Domains(searcher)
+	}
+	return s.n.groups.Domains(searcher)
 }
 
 // setGroups has the live keys put in force soon. It does not wait.

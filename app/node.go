@@ -23,6 +23,8 @@ import (
 	"github.com/deskline/deskline/configs"
 	"github.com/deskline/deskline/discovery"
 	"github.com/deskline/deskline/info"
+	"github.com/deskline/deskline/ldap"
+	"github.com/deskline/deskline/oauth"
 	"github.com/deskline/deskline/offline"
 	"github.com/deskline/deskline/people"
 	"github.com/deskline/deskline/presence"
@@ -53,6 +55,8 @@ type node struct {
 	shared    *live.Shared // nil on a node that stands alone, as takeover
 	takeover  *takeover
 	accounts  *auth.Service
+	oauth     *oauth.Service
+	directory *ldap.Directory // nil: all accounts are in the store
 	mux       *mux.Mux
 	router    *router.Router
 	rosters   *roster.Service
@@ -60,6 +64,7 @@ type node struct {
 	offline   *offline.Service
 	xml       *private.Service
 	cards     *vcard.Service
+	people    joined
 	sessions  *session.Manager
 	bosh      *bosh.Handler
 	websocket *websocket.Door
@@ -90,7 +95,7 @@ func build(ctx context.Context, o Options) (*node, error) {
 		}
 		n.domains = append(n.domains, j)
 	}
-	for _, step := range []func(context.Context) error{n.buildStore, n.buildShared, n.buildCluster, n.buildGroups, n.buildCore, n.buildDoors, n.buildAdmin, n.demo, n.loadGroups, n.wake} {
+	for _, step := range []func(context.Context) error{n.buildStore, n.buildDirectory, n.buildShared, n.buildCluster, n.buildGroups, n.buildCore, n.buildDoors, n.buildAdmin, n.demo, n.loadGroups, n.wake} {
 		if err := step(ctx); err != nil {
 			n.close()
 			return nil, err
@@ -101,6 +106,9 @@ func build(ctx context.Context, o Options) (*node, error) {
 
 func (n *node) close() {
 	n.closeCluster()
+	if n.directory != nil {
+		n.directory.Close()
+	}
 	var err error
 	if n.store != nil {
 		err = n.store.Close()
@@ -131,8 +139,9 @@ func (n *node) buildStore(ctx context.Context) error {
 	}
 	a := authConfig(n.cfg)
 	a.Secret, a.Derivations, a.Log = secret, n.cfg.Auth.Derivations, n.log
+	a.Changed = n.accountsChanged()
 	n.accounts = auth.New(n.store, a)
-	return nil
+	return n.buildOAuth()
 }
 
 // buildShared joins the node to those that share a Redis with it.
@@ -214,9 +223,13 @@ func (n *node) buildCore(ctx context.Context) error {
 	inf.Register(n.mux)
 	n.xml = private.New(private.Config{Store: n.store, Limits: privateLimits(n.cfg)})
 	n.xml.Register(n.mux)
-	n.cards = vcard.New(vcard.Config{Store: n.store, MaxBytes: int(n.cfg.Limits.VCard)})
+	n.buildPeople()
+	n.cards = vcard.New(vcard.Config{
+		Store: n.store, MaxBytes: int(n.cfg.Limits.VCard), People: n.people.index, Visibility: n.findable(),
+		Directory: n.listed, Photos: photos{n}, Log: n.log,
+	})
 	n.cards.Register(n.mux)
-	account.Register(n.mux, account.Config{Accounts: n.accounts, Contacts: n.rosters, Sessions: n, Fixed: !n.cfg.Auth.ChangePassword})
+	account.Register(n.mux, account.Config{Accounts: n.accounts, Contacts: n.rosters, Sessions: n, Fixed: n.fixed})
 	session.Register(n.mux)
 	disco := mux.Disco{
 		Server:  mux.Identity{Category: "server", Type: "im", Name: "Deskline"},

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 
 	"github.com/deskline/deskline/configs"
@@ -32,17 +33,28 @@ func (n *node) apply(ctx context.Context, cfg configs.Config) error {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
+	takeIssuers, err := n.oauth.Prepare(issuers(cfg))
+	if err != nil {
+		return fmt.Errorf("auth.oauth: %w", err)
+	}
 	if err := n.certs.SetSource(ctx, n.certSource(cfg)); err != nil {
 		return err
+	}
+	if n.directory != nil {
+		if err := n.directory.SetSettings(directorySettings(cfg)); err != nil {
+			return err
+		}
 	}
 	if err := n.edge.SetPolicy(webPolicy(cfg)); err != nil {
 		return err // Validate lets nothing through that is refused here
 	}
 	n.accounts.SetConfig(authConfig(cfg))
+	takeIssuers()
 	n.rosters.SetMaxContacts(cfg.Limits.Contacts)
 	n.offline.SetLimits(offlineLimits(cfg))
 	n.xml.SetLimits(privateLimits(cfg))
 	n.cards.SetMaxBytes(int(cfg.Limits.VCard))
+	n.people.search.SetLimits(searchLimits(cfg))
 	n.sessions.SetLimits(sessionLimits(cfg))
 	n.bosh.SetConfig(n.boshConfig(cfg))
 	n.websocket.SetLimits(webSocketLimits(cfg))

@@ -32,6 +32,7 @@ func newReloading(t *testing.T) (*reloading, configs.Config) {
 	cfg := configs.Default()
 	cfg.DataDir, cfg.HTTP.Listen, cfg.Admin.Listen = dir, "127.0.0.1:0", configs.Off
 	cfg.BOSH.Requests = 4 // room for another hold
+	cfg.LDAP.URLs, cfg.LDAP.Base, cfg.LDAP.Enabled.Attribute = []string{"ldap://127.0.0.1:1"}, "dc=example,dc=com", "chat"
 	r := &reloading{file: filepath.Join(dir, "deskline.yaml"), log: new(bytes.Buffer)}
 	r.write(t, cfg)
 	level := new(slog.LevelVar)
@@ -100,6 +101,19 @@ var probes = map[string]func(n *node) any{
 	"auth.failed_logins_per_minute": func(n *node) any { return n.accounts.Config().FailuresPerMinute },
 	"auth.max_delay":                func(n *node) any { return n.accounts.Config().MaxDelay },
 	"auth.verified_ttl":             func(n *node) any { return n.accounts.Config().VerifiedTTL },
+	"auth.oauth":                    func(n *node) any { return n.oauth.Issuers() },
+	"ldap.filter":                   func(n *node) any { return n.directory.Settings().Filter },
+	"ldap.group_filter":             func(n *node) any { return n.directory.Settings().GroupFilter },
+	"ldap.enabled.filter":           func(n *node) any { return n.directory.Settings().Enabled.Filter },
+	"ldap.enabled.attribute":        func(n *node) any { return n.directory.Settings().Enabled.Attribute },
+	"ldap.enabled.value":            func(n *node) any { return n.directory.Settings().Enabled.Value },
+	"ldap.enabled.groups":           func(n *node) any { return n.directory.Settings().Enabled.Groups },
+	"ldap.enabled.depth":            func(n *node) any { return n.directory.Settings().Enabled.Depth },
+	"ldap.timeout":                  func(n *node) any { return n.directory.Settings().Timeout },
+	"ldap.read_timeout":             func(n *node) any { return n.directory.Settings().ReadTimeout },
+	"ldap.refresh":                  func(n *node) any { return n.directory.Settings().Refresh },
+	"ldap.page_size":                func(n *node) any { return n.directory.Settings().PageSize },
+	"ldap.login_cache":              func(n *node) any { return n.accounts.Config().LoginCache },
 	"groups.required":               func(n *node) any { return n.wish.Load().Required },
 	"groups.authorised":             func(n *node) any { return slices.Clone(n.wish.Load().Authorised) },
 	"certs.cert_file":               func(n *node) any { return n.certs.Fingerprint() },
@@ -114,6 +128,10 @@ var probes = map[string]func(n *node) any{
 	"limits.children": func(n *node) any {
 		return both{n.bosh.Config().Limits.Children, n.websocket.Limits().Stanza.Children}
 	},
+	"search.max_results":      func(n *node) any { return n.people.search.Limits().Most },
+	"search.min_length":       func(n *node) any { return n.people.search.Limits().MinLength },
+	"search.unit":             func(n *node) any { return n.people.search.Limits().Unit },
+	"search.rate":             func(n *node) any { return n.people.search.Limits().Rate },
 	"limits.contacts":         func(n *node) any { return n.rosters.MaxContacts() },
 	"limits.offline":          func(n *node) any { return n.offline.Limits().Messages },
 	"limits.offline_expiry":   func(n *node) any { return n.offline.Limits().Expiry },
@@ -172,10 +190,15 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 		"cluster.node": "n1", "cluster.listen": ":1", "cluster.advertise": "192.0.2.1", "cluster.public_url": "https://n1.example.com",
 		"cluster.internal_url": "http://192.0.2.1", "cluster.key": "MDEyMzQ1Njc4OWFiY2RlZg==", "cluster.seeds_file": "seeds",
 		"redis.url": "redis://redis.example.com", "redis.password": "secret", "redis.prefix": "other:", "redis.tls.ca_file": "ca.pem",
-		"redis.tls.server_name": "redis.example.com", "redis.sentinel.username": "a", "users.jid": "{login}-x", "redis.sentinel.password": "secret",
+		"search.unit": "OU=Agents", "redis.tls.server_name": "redis.example.com", "redis.sentinel.username": "a", "redis.sentinel.password": "secret",
+		"users.jid":    "{login}-x",
+		"ldap.ca_file": "ca.pem", "ldap.server_name": "ldap.example.com", "ldap.bind_password": "secret", "ldap.base": "dc=example,dc=net",
+		"ldap.group_base": "ou=groups,dc=example,dc=com", "ldap.filter": "(uid=*)", "ldap.group_filter": "(cn=*)",
+		"ldap.enabled.filter": "(o=x)", "ldap.enabled.attribute": "agent", "ldap.enabled.value": "yes",
 	}
 	lists := map[string]string{
 		"domains": "example.com", "http.cors_origins": "https://a.example", "bosh.paths": "/b", "auth.mechanisms": "PLAIN", "certs.hosts": "a.example",
+		"ldap.urls": "ldap://127.0.0.1:2", "ldap.domains": "localhost", "ldap.enabled.groups": "cn=chat,dc=example,dc=com",
 		"cluster.seeds": "n2.example.com", "redis.cluster.addrs": "redis.example.com:6379",
 		"groups.authorised": "Agents",
 	}
@@ -185,6 +208,12 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 	}
 	switch {
 	case k.path == "cluster.pairs":
+	case k.path == "auth.oauth":
+		next, err := configs.Parse([]byte("auth: {oauth: [{issuer: 'http://127.0.0.1:1', audience: [deskline]}]}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Auth.OAuth = next.Auth.OAuth
 	case k.path == "scope.tenants":
 		cfg.Scope.Tenants = [][]string{{cfg.Domains[0]}}
 	case k.path == "certs.cert_file" || k.path == "certs.key_file":
@@ -199,6 +228,18 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 		cfg.Redis.Sentinel.Master, cfg.Redis.Sentinel.Addrs = "m", []string{"redis.example.com:26379"}
 	case k.path == "redis.tls.cert_file" || k.path == "redis.tls.key_file":
 		cfg.Redis.TLS.CertFile, cfg.Redis.TLS.KeyFile = certFile, keyFile
+	case k.path == "demo.enabled":
+		cfg.Demo.Enabled, cfg.Domains, cfg.LDAP.Domains = true, []string{"localhost", "example.com"}, []string{"example.com"}
+	case k.path == "ldap.start_tls":
+		cfg.LDAP.StartTLS = true
+	case k.path == "ldap.bind_dn":
+		cfg.LDAP.BindDN, cfg.LDAP.BindPassword = "cn=reader", "secret"
+	case k.path == "ldap.cert_file" || k.path == "ldap.key_file":
+		cfg.LDAP.CertFile, cfg.LDAP.KeyFile = certFile, keyFile
+	case k.path == "ldap.attributes.phones":
+		cfg.LDAP.Attributes.Phones = []string{"ipPhone"}
+	case strings.HasPrefix(k.path, "ldap.attributes."):
+		v.SetString("other")
 	case k.path == "http.plain":
 		v.SetString("any")
 	case len(k.one) > 1:

@@ -36,7 +36,8 @@ var people = []string{"alice", "bob", "carol", "dave", "eve"}
 // TestScripts plays each conversation with a node of its own, once over each
 // door. Files may stand behind a script: deskline.yaml is the configuration, each
 // line of contacts names people who have each other as contacts, each of accounts
-// people of other domains, and each of groups one group and its members.
+// people of other domains, each of groups one group and its members, and each of
+// people says what somebody is called, with a mail address behind a comma.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob(filepath.Join("..", "testdata", "script", "*.txtar"))
@@ -129,9 +130,11 @@ func TestWrongScripts(t *testing.T) {
 }
 
 // begin is what a script's store has beside the accounts of people.
-type begin struct{ contacts, accounts, groups string }
+type begin struct{ contacts, accounts, groups, names string }
 
-func (b begin) String() string { return b.contacts + "\x00" + b.accounts + "\x00" + b.groups }
+func (b begin) String() string {
+	return strings.Join([]string{b.contacts, b.accounts, b.groups, b.names}, "\x00")
+}
 
 func beginning(archive *txtar.Archive) (b begin) {
 	for _, f := range archive.Files {
@@ -142,6 +145,8 @@ func beginning(archive *txtar.Archive) (b begin) {
 			b.accounts = string(f.Data)
 		case "groups":
 			b.groups = string(f.Data)
+		case "people":
+			b.names = string(f.Data)
 		}
 	}
 	return b
@@ -153,6 +158,17 @@ func address(name string) jid.JID {
 		name += "@" + domain
 	}
 	return jid.MustParse(name)
+}
+
+// named gives an account the name and the address in the lines of people.
+func named(a auth.Account, names string) auth.Account {
+	for line := range strings.Lines(names) {
+		if rest, ok := strings.CutPrefix(line, a.JID.Local()+" "); ok {
+			name, email, _ := strings.Cut(rest, ",")
+			a.Name, a.Email = strings.TrimSpace(name), strings.TrimSpace(email)
+		}
+	}
+	return a
 }
 
 // filledStore returns a store file with the accounts of all people and what a
@@ -173,7 +189,7 @@ func filledStore(t *testing.T, b begin) []byte {
 	}
 	accounts := auth.New(store, auth.Config{Mechanisms: []string{"SCRAM-SHA-256", "PLAIN"}})
 	for _, name := range append(slices.Clone(people), strings.Fields(b.accounts)...) {
-		a := auth.Account{JID: address(name), Groups: member[address(name)]}
+		a := named(auth.Account{JID: address(name), Groups: member[address(name)]}, b.names)
 		if err := accounts.Create(t.Context(), a, secret); err != nil {
 			t.Fatal(err)
 		}
@@ -217,7 +233,7 @@ func newServer(t *testing.T, archive *txtar.Archive, store []byte) *stage {
 		switch f.Name {
 		case "deskline.yaml":
 			yaml = f.Data
-		case "contacts", "accounts", "groups":
+		case "contacts", "accounts", "groups", "people":
 		default:
 			t.Fatalf("%s means nothing here", f.Name)
 		}

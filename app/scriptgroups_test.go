@@ -31,7 +31,7 @@ func (s *stage) administer(ctx context.Context, order string) (err error) {
 		if !ok {
 			break
 		}
-		return auth.New(store, auth.Config{}).Update(ctx, address(name), func(a *auth.Account) {
+		return auth.New(store, auth.Config{Changed: app.AccountsChanged(store, slog.Default())}).Update(ctx, address(name), func(a *auth.Account) {
 			a.Groups = slices.DeleteFunc(a.Groups, func(g string) bool { return g == group })
 			if act == "puts" {
 				a.Groups = append(a.Groups, group)

@@ -8,6 +8,7 @@ import (
 	"github.com/deskline/deskline/configs"
 	"github.com/deskline/deskline/offline"
 	"github.com/deskline/deskline/private"
+	"github.com/deskline/deskline/search"
 	"github.com/deskline/deskline/session"
 	"github.com/deskline/deskline/web"
 	"github.com/deskline/deskline/websocket"
@@ -22,6 +23,7 @@ func authConfig(cfg configs.Config) auth.Config {
 	return auth.Config{
 		Mechanisms: a.Mechanisms, PlainInsecure: a.Plain == "any", Iterations: a.Iterations,
 		FailuresPerMinute: a.FailedLoginsPerMinute, MaxDelay: a.MaxDelay, VerifiedTTL: ttl(a.VerifiedTTL),
+		LoginCache: cfg.LDAP.LoginCache,
 	}
 }
 
@@ -65,6 +67,11 @@ func offlineLimits(cfg configs.Config) offline.Limits {
 
 func privateLimits(cfg configs.Config) private.Limits {
 	return private.Limits{Bytes: int(cfg.Limits.Private), Elements: cfg.Limits.PrivateElements}
+}
+
+func searchLimits(cfg configs.Config) search.Limits {
+	s := cfg.Search
+	return search.Limits{Most: s.MaxResults, MinLength: s.MinLength, Unit: s.Unit, Rate: s.Rate}
 }
 
 func parseLimits(cfg configs.Config) stanza.Limits {

@@ -48,6 +48,9 @@ func (a *attempt) Prove(ctx context.Context, _, authzid string, proof func() boo
 // Verify implements sasl.Verifier. SHA-256 is the cheapest to derive.
 func (a *attempt) Verify(ctx context.Context, user, authzid, password string) (jid.JID, error) {
 	s := a.service
+	if s.elsewhere(a.domain) {
+		return a.bind(ctx, user, authzid, password)
+	}
 	if err := a.find(ctx, user, sasl.ScramSHA256); err != nil {
 		return jid.JID{}, err
 	}

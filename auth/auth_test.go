@@ -108,7 +108,7 @@ func TestMechanisms(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s, _ := newService(t, tt.cfg)
-			offered := s.Mechanisms(tt.ch)
+			offered := s.Mechanisms("example.com", tt.ch)
 			if got := strings.Join(offered, " "); got != tt.want {
 				t.Fatalf("offered %s", got)
 			}

@@ -27,7 +27,7 @@ func TestSetConfig(t *testing.T) {
 			Mechanisms: []string{sasl.Plain}, PlainInsecure: true, Iterations: 32,
 			FailuresPerMinute: 1, MaxDelay: 3 * time.Second, VerifiedTTL: -1,
 		})
-		if got := s.Mechanisms(unsafe); !slices.Equal(got, []string{sasl.Plain}) {
+		if got := s.Mechanisms("example.com", unsafe); !slices.Equal(got, []string{sasl.Plain}) {
 			t.Errorf("offers %v", got)
 		}
 		if _, err := s.Begin(t.Context(), sasl.ScramSHA256, "example.com", safe); condition(err) != sasl.InvalidMechanism {

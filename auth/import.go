@@ -109,6 +109,7 @@ func (s *Service) Import(ctx context.Context, r io.Reader, domain string, o Impo
 	for _, a := range accounts {
 		s.exists.forget(a.JID)
 	}
+	s.cfg.Load().Changed(ctx)
 	return len(accounts), nil
 }
 

@@ -68,6 +68,13 @@ type Config struct {
 	// VerifiedTTL is how long a verified password need not be derived again;
 	// default 5 minutes, negative: never kept.
 	VerifiedTTL time.Duration
+	// Changed is called after accounts were made or deleted, or something of them
+	// has changed that others are shown; may be nil. The context is that of the
+	// change.
+	Changed func(ctx context.Context)
+	// LoginCache is how long somebody who signed in by a Directory may do so again
+	// while that is away; 0: not at all.
+	LoginCache time.Duration
 	// Log gets no names of users and no passwords; default: none.
 	Log *slog.Logger
 }
@@ -86,6 +93,9 @@ func (c Config) withDefaults() Config {
 	c.FailuresPerMinute = cmp.Or(c.FailuresPerMinute, 20)
 	c.MaxDelay = cmp.Or(c.MaxDelay, 10*time.Second)
 	c.VerifiedTTL = cmp.Or(c.VerifiedTTL, 5*time.Minute)
+	if c.Changed == nil {
+		c.Changed = func(context.Context) {}
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -94,15 +104,18 @@ func (c Config) withDefaults() Config {
 
 // Service signs clients in and changes accounts. Safe for concurrent use.
 type Service struct {
-	cfg      atomic.Pointer[Config]
-	store    Store
-	deriving chan struct{} // a place for each derivation under way
-	waiting  atomic.Int64  // for such a place
-	derived  atomic.Uint64 // keys so far
-	editing  chan struct{} // held while an account is read, changed and written
-	throttle *throttle
-	verified *verified
-	exists   *existence
+	cfg       atomic.Pointer[Config]
+	store     Store
+	directory Directory // nil: all accounts are in the store
+	outage    *outage
+	deriving  chan struct{} // a place for each derivation under way
+	waiting   atomic.Int64  // for such a place
+	derived   atomic.Uint64 // keys so far
+	editing   chan struct{} // held while an account is read, changed and written
+	throttle  *throttle
+	verified  *verified
+	exists    *existence
+	tokens    Tokens // nil = none are taken
 }
 
 // New makes a Service over a store.
@@ -115,19 +128,21 @@ func New(store Store, cfg Config) *Service {
 		throttle: newThrottle(cfg.FailuresPerMinute, cfg.MaxDelay),
 		verified: newVerified(cfg.VerifiedTTL),
 		exists:   newExistence(),
+		outage:   newOutage(cfg.LoginCache),
 	}
 	s.cfg.Store(&cfg)
 	return s
 }
 
 // SetConfig puts cfg in force for the attempts and passwords to come, but for
-// Secret, Derivations and Log, which stay as they are.
+// Secret, Derivations, Changed and Log, which stay as they are.
 func (s *Service) SetConfig(cfg Config) {
 	old := s.cfg.Load()
-	cfg.Secret, cfg.Derivations, cfg.Log = old.Secret, old.Derivations, old.Log
+	cfg.Secret, cfg.Derivations, cfg.Changed, cfg.Log = old.Secret, old.Derivations, old.Changed, old.Log
 	cfg = cfg.withDefaults()
 	s.throttle.set(cfg.FailuresPerMinute, cfg.MaxDelay)
 	s.verified.set(cfg.VerifiedTTL)
+	s.outage.set(cfg.LoginCache)
 	s.cfg.Store(&cfg)
 }
 
@@ -143,13 +158,18 @@ type Stats struct {
 // Stats returns the figures of the moment.
 func (s *Service) Stats() Stats { return Stats{int(s.waiting.Load()), s.derived.Load()} }
 
-// Mechanisms returns what to offer on a channel, the strongest first.
-func (s *Service) Mechanisms(ch sasl.Channel) []string {
+// Mechanisms returns what to offer those of a domain on a channel, the strongest
+// first. A directory takes passwords and tokens alone.
+func (s *Service) Mechanisms(domain string, ch sasl.Channel) []string {
 	offered := make([]string, 0, len(mechanisms))
 	for _, m := range mechanisms {
-		if s.enabled(m) && (m != sasl.Plain || s.plainAllowed(ch)) {
+		if s.enabled(m) && (m == sasl.Plain && s.plainAllowed(ch) || m != sasl.Plain && !s.elsewhere(domain)) {
 			offered = append(offered, m)
 		}
+	}
+	// Last, for those who take the first that they know have a password.
+	if s.bearerOffered(domain, ch) {
+		offered = append(offered, sasl.OAuthBearer)
 	}
 	return offered
 }
@@ -157,7 +177,10 @@ func (s *Service) Mechanisms(ch sasl.Channel) []string {
 // Begin starts the exchange of a mechanism for an account of the domain. The
 // error is a *sasl.Failure.
 func (s *Service) Begin(_ context.Context, mech, domain string, ch sasl.Channel) (sasl.Exchange, error) {
-	if !s.enabled(mech) {
+	if mech == sasl.OAuthBearer {
+		return s.beginBearer(domain, ch)
+	}
+	if !s.enabled(mech) || mech != sasl.Plain && s.elsewhere(domain) {
 		return nil, sasl.NewFailure(sasl.InvalidMechanism, "")
 	}
 	a := &attempt{service: s, mech: mech, domain: domain, remote: remoteKey(ch.Remote)}
@@ -196,6 +219,7 @@ func (s *Service) Create(ctx context.Context, a Account, password string) error 
 		return fmt.Errorf("create account %s: %w", a.JID, err)
 	}
 	s.exists.forget(a.JID)
+	s.cfg.Load().Changed(ctx)
 	return nil
 }
 
@@ -222,10 +246,15 @@ func (s *Service) Update(ctx context.Context, bare jid.JID, change func(*Account
 	if err != nil {
 		return fmt.Errorf("update account %s: %w", bare, err)
 	}
+	before := a
+	before.Groups = slices.Clone(a.Groups)
 	change(&a)
 	a.Changed = time.Now().UTC()
 	if err := s.store.UpdateAccount(ctx, a); err != nil {
 		return fmt.Errorf("update account %s: %w", bare, err)
+	}
+	if a.Name != before.Name || a.Email != before.Email || a.Disabled != before.Disabled || !slices.Equal(a.Groups, before.Groups) {
+		s.cfg.Load().Changed(ctx)
 	}
 	return nil
 }
@@ -237,6 +266,7 @@ func (s *Service) Delete(ctx context.Context, bare jid.JID) error {
 	if err != nil {
 		return fmt.Errorf("delete account %s: %w", bare, err)
 	}
+	s.cfg.Load().Changed(ctx)
 	return nil
 }
 
@@ -247,6 +277,9 @@ func (s *Service) Exists(ctx context.Context, bare jid.JID) (bool, error) {
 		return false, nil
 	}
 	bare = bare.Bare()
+	if s.elsewhere(bare.Domain()) {
+		return s.existsElsewhere(ctx, bare)
+	}
 	known, ok, generation := s.exists.get(bare)
 	if ok {
 		return known, nil

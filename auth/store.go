@@ -24,7 +24,8 @@ type Keys struct {
 	ServerKey  []byte
 }
 
-// Account is one user of this server.
+// Account is one user of this server. One without keys is of somebody whose password
+// is kept elsewhere, as in a directory: it holds what they own here.
 type Account struct {
 	JID      jid.JID         // bare
 	Keys     map[string]Keys // by mechanism: "SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512"

@@ -193,7 +193,7 @@ func (nobody) HandleStanza(context.Context, *stanza.Stanza) error { return nil }
 // trusting takes a name for a proof.
 type trusting struct{}
 
-func (trusting) Mechanisms(sasl.Channel) []string { return []string{"NAME"} }
+func (trusting) Mechanisms(string, sasl.Channel) []string { return []string{"NAME"} }
 
 func (trusting) Begin(_ context.Context, _, domain string, _ sasl.Channel) (sasl.Exchange, error) {
 	return &named{domain: domain}, nil

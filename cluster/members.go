@@ -165,6 +165,7 @@ func (m *Members) Run(ctx context.Context) error {
 }
 
 // Leave says goodbye, so that nobody has to find out. Run may still be running.
+// That nobody listened, such as a mate that stops at the same time, is no error.
 func (m *Members) Leave(ctx context.Context) error {
 	// Nothing else is announced from now on: a later word takes the place of an
 	// earlier one that is still on its way.
@@ -178,9 +179,8 @@ func (m *Members) Leave(ctx context.Context) error {
 	if wait <= 0 {
 		return ctx.Err()
 	}
-	err := m.say(wait / 2)
-	if err = errors.Join(err, m.list.Leave(wait/2)); err != nil {
-		return fmt.Errorf("leave the cluster: %w", err)
+	if err := errors.Join(m.say(wait/2), m.list.Leave(wait/2)); err != nil {
+		m.cfg.Log.WarnContext(ctx, "nobody heard the goodbye, the others will find out", "err", err)
 	}
 	return nil
 }

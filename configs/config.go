@@ -32,7 +32,9 @@ type Config struct {
 	Cluster   Cluster   `key:"cluster"`
 	Discovery Discovery `key:"discovery"`
 	Redis     Redis     `key:"redis"`
+	LDAP      LDAP      `key:"ldap"`
 	Auth      Auth      `key:"auth"`
+	Search    Search    `key:"search"`
 	Users     Users     `key:"users"`
 	Groups    Groups    `key:"groups"`
 	Scope     Scope     `key:"scope"`
@@ -137,6 +139,7 @@ type Auth struct {
 	VerifiedTTL           time.Duration `key:"verified_ttl" min:"0s" max:"24h" live:"yes"` // how long a password checked is remembered; 0 = not
 	Derivations           int           `key:"derivations" min:"0" max:"1024"`             // passwords checked at a time; 0 = half of the processors
 	ChangePassword        bool          `key:"change_password"`                            // by clients, XEP-0077
+	OAuth                 []Issuer      `key:"oauth" live:"yes"`                           // whose tokens are taken
 }
 
 // Certs are the certificates of the node.
@@ -206,11 +209,13 @@ func Default() Config {
 		Redis: Redis{
 			URL: "redis://127.0.0.1:6379/0", Prefix: "deskline:", Timeout: 2 * time.Second, Pool: 16,
 		},
+		LDAP: defaultLDAP(),
 		Auth: Auth{
 			Mechanisms: []string{"SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"},
 			Plain:      "secure", Iterations: 4096, FailedLoginsPerMinute: 20,
 			MaxDelay: 10 * time.Second, VerifiedTTL: 5 * time.Minute, ChangePassword: true,
 		},
+		Search: Search{Enabled: "auto", Local: true, MaxResults: 50, MinLength: 1, Rate: 300},
 		Users:  Users{JID: "{login}", Duplicates: "refuse"},
 		Groups: Groups{Largest: 5000, Refresh: 10 * time.Second, Sync: "automatic"},
 		Scope:  Scope{Mode: "open"},

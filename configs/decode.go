@@ -132,6 +132,9 @@ func decodePrefix(text string) (netip.Prefix, error) {
 
 // encode writes a value in the notation of the file.
 func encode(v reflect.Value) any {
+	if isItems(v.Type()) {
+		return encodeItems(v)
+	}
 	switch v := v.Interface().(type) {
 	case time.Duration:
 		return shortDuration(v)

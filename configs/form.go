@@ -49,6 +49,8 @@ func (l *loader) checkKeys(node *yaml.Node, prefix string, known []string) {
 			l.checkKeys(value, path+".", known)
 		case section && !isNull(value):
 			l.add(path, "is a section, its keys stand below it")
+		case value.Kind == yaml.SequenceNode:
+			l.checkItems(value, path)
 		}
 	}
 }

@@ -14,6 +14,7 @@ func FuzzParse(f *testing.F) {
 		configs.DefaultYAML, configs.ExampleYAML, configs.DemoYAML,
 		"bosh: {wait: 3h}", "bosh: &b {wait: *b}", "<<: {log: {}}", "a: b: c", "? [x]\n: 1", "1: 2", "~: 3", "domains: [\"\\u200b\"]",
 		"limits: {body: 1_000_000, stanza: 0x4000}", "http: {trusted_proxies: [::ffff:1.2.3.4]}", "data_dir: !!binary aGk=",
+		issuers, "auth: {oauth: [{issuer: 'https://a', audience: [b], user_domains: [C.example], claims: ['a=b=c']}, ~, [], {1: 2}, {<<: {}}]}",
 	} {
 		f.Add([]byte(seed))
 	}

@@ -91,7 +91,9 @@ func (l *loader) notYAML(err error) {
 // set reads one key.
 func (l *loader) set(f field) {
 	if raw := l.viper.Get(f.path); raw != nil {
-		if err := decode(f.in(&l.cfg), raw, l.fromEnv[f.path]); err != nil {
+		if v := f.in(&l.cfg); isItems(v.Type()) {
+			l.setItems(f.path, v, raw, l.fromEnv[f.path])
+		} else if err := decode(f.in(&l.cfg), raw, l.fromEnv[f.path]); err != nil {
 			l.add(f.path, "%v", err)
 		}
 	}

@@ -75,7 +75,7 @@ func split(path string) (section, name string) {
 func word(text string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Value: text} }
 
 func flow(n *yaml.Node) yaml.Style {
-	if n.Kind == yaml.SequenceNode {
+	if n.Kind == yaml.SequenceNode && (len(n.Content) == 0 || n.Content[0].Kind != yaml.MappingNode) {
 		return yaml.FlowStyle
 	}
 	return 0

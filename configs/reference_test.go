@@ -42,20 +42,31 @@ func reference() string {
 	b.WriteString("| key | default | allowed | while running |\n|---|---|---|---|\n")
 	cfg := Default()
 	for _, f := range fields {
-		allowed := kind(f.in(&cfg))
-		switch {
-		case len(f.one) > 0:
-			allowed = strings.Join(f.one, ", ")
-		case f.min != "":
-			allowed = f.min + " to " + f.max
+		v := f.in(&cfg)
+		row(&b, f.path, f, v, f.live)
+		if isItems(v.Type()) {
+			one := newItem(v.Type())
+			for _, in := range itemFields(v.Type()) {
+				row(&b, f.path+"[]."+in.path, in, one.FieldByIndex(in.index), f.live)
+			}
 		}
-		live := ""
-		if f.live {
-			live = "yes"
-		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.path, code(f.in(&cfg)), allowed, live)
 	}
 	return b.String()
+}
+
+func row(b *strings.Builder, path string, f field, v reflect.Value, live bool) {
+	allowed := kind(v)
+	switch {
+	case len(f.one) > 0:
+		allowed = strings.Join(f.one, ", ")
+	case f.min != "":
+		allowed = f.min + " to " + f.max
+	}
+	running := ""
+	if live {
+		running = "yes"
+	}
+	fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", path, code(v), allowed, running)
 }
 
 func kind(v reflect.Value) string {

@@ -16,7 +16,7 @@ import (
 )
 
 // Mechanisms are those that auth.mechanisms may list.
-var mechanisms = []string{"SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"}
+var mechanisms = []string{"SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", oauthBearer}
 
 // reserved are the paths of the HTTP listener that no door can have.
 var reserved = []string{"/", "/.well-known/host-meta", "/.well-known/host-meta.json", "/certificate", "/certificate.pem", "/certificate.cer", "/discovery/v1/nodes"}
@@ -40,6 +40,12 @@ func (l *loader) normalise() {
 			l.cfg.Domains[i] = j.Domain()
 		}
 	}
+	l.normaliseIssuers()
+	for i, d := range l.cfg.LDAP.Domains {
+		if j, err := jid.New("", d, ""); err == nil {
+			l.cfg.LDAP.Domains[i] = j.Domain()
+		}
+	}
 }
 
 // validate leaves keys alone that have a problem already.
@@ -53,11 +59,14 @@ func (l *loader) validate() {
 	l.checkHTTP()
 	l.checkDoors()
 	l.checkAuth()
+	l.checkOAuth()
 	l.checkGroups()
 	l.checkCerts()
 	l.checkLimits()
 	l.checkCluster()
 	l.checkRedis()
+	l.checkSearch()
+	l.checkLDAP()
 }
 
 // checkBounds compares with the tags of the field.

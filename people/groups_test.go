@@ -19,7 +19,7 @@ func who(name string) jid.JID {
 	return jid.MustParse(name)
 }
 
-func person(name, entity string, groups ...string) people.Person {
+func member(name, entity string, groups ...string) people.Person {
 	return people.Person{JID: who(name), Name: strings.ToUpper(name), Groups: groups, Entity: entity, Enabled: true}
 }
 
@@ -88,8 +88,8 @@ func want(t testing.TB, what, got, want string) {
 func TestContacts(t *testing.T) {
 	g := people.NewGroups(people.GroupsConfig{})
 	fill(t, g,
-		person("alice", "", "Agents", "Night"), person("bob", "Paris", "Agents"), person("carol", "Paris", "Night", "Agents"),
-		person("dave", "Paris"), person("eve", "Paris", "Printers"), people.Person{JID: who("off"), Groups: []string{"Agents"}})
+		member("alice", "", "Agents", "Night"), member("bob", "Paris", "Agents"), member("carol", "Paris", "Night", "Agents"),
+		member("dave", "Paris"), member("eve", "Paris", "Printers"), people.Person{JID: who("off"), Groups: []string{"Agents"}})
 	want(t, "nothing is authorised", contacts(t, g, "alice"), "-")
 	authorise(g, " AGENTS ", "night")
 	want(t, "alice", contacts(t, g, "alice"), "bob(Agents) carol(Agents+Night)")
@@ -106,12 +106,12 @@ func TestContacts(t *testing.T) {
 	want(t, "withdrawn", contacts(t, g, "alice"), "-")
 }
 
-func TestChange(t *testing.T) {
+func TestGroupsChange(t *testing.T) {
 	g := people.NewGroups(people.GroupsConfig{})
 	authorise(g, "A", "B")
-	fill(t, g, person("alice", "", "A"), person("bob", "", "A"))
+	fill(t, g, member("alice", "", "A"), member("bob", "", "A"))
 	before := g.View()
-	change(t, g, person("carol", "", "A", "B"), person("bob", "", "B"), person("dave", "", "A"), person("dave", "", "B"))
+	change(t, g, member("carol", "", "A", "B"), member("bob", "", "B"), member("dave", "", "A"), member("dave", "", "B"))
 	want(t, "alice", contacts(t, g, "alice"), "carol(A)")
 	want(t, "bob", contacts(t, g, "bob"), "carol(B) dave(B)")
 	if !before.Has(who("alice"), who("bob")) || before.Has(who("alice"), who("carol")) {
@@ -127,12 +127,12 @@ func TestChange(t *testing.T) {
 	want(t, "alone", contacts(t, g, "alice"), "")
 	broken := errors.New("broken")
 	err := g.Source("test").Replace(t.Context(), func(yield func(people.Person, error) bool) {
-		_ = yield(person("eve", "", "A"), nil) && yield(people.Person{}, broken)
+		_ = yield(member("eve", "", "A"), nil) && yield(people.Person{}, broken)
 	})
 	if !errors.Is(err, broken) || g.Known(who("eve")) || !g.Known(who("bob")) {
 		t.Errorf("a broken sequence changed something: %v", err)
 	}
-	fill(t, g, person("eve", "", "A"))
+	fill(t, g, member("eve", "", "A"))
 	if g.Known(who("bob")) || g.View().Len() != 1 {
 		t.Error("who is not told of is still there")
 	}
@@ -142,7 +142,7 @@ func TestChange(t *testing.T) {
 // way, and every change make another version.
 func TestVersion(t *testing.T) {
 	one, two := people.NewGroups(people.GroupsConfig{}), people.NewGroups(people.GroupsConfig{})
-	all := []people.Person{person("alice", "X", "A", "B"), person("bob", "X", "B"), person("carol", "", "A")}
+	all := []people.Person{member("alice", "X", "A", "B"), member("bob", "X", "B"), member("carol", "", "A")}
 	fill(t, one, all...)
 	authorise(one, "A", "B")
 	authorise(two, "b", "a")
@@ -157,7 +157,7 @@ func TestVersion(t *testing.T) {
 		}
 	}
 	seen := map[uint64]string{one.View().Version(who("alice")): "begin"}
-	renamed := person("bob", "X", "B")
+	renamed := member("bob", "X", "B")
 	renamed.Name = "Robert"
 	disabled := renamed
 	disabled.Enabled = false
@@ -165,11 +165,11 @@ func TestVersion(t *testing.T) {
 		name string
 		put  people.Person
 	}{
-		{"somebody comes", person("dave", "", "A")},
-		{"to another group", person("dave", "", "B")},
+		{"somebody comes", member("dave", "", "A")},
+		{"to another group", member("dave", "", "B")},
 		{"renamed", renamed},
 		{"disabled", disabled},
-		{"a group less", person("alice", "X", "A")},
+		{"a group less", member("alice", "X", "A")},
 	} {
 		change(t, one, step.put)
 		v := one.View().Version(who("alice"))
@@ -185,7 +185,7 @@ func TestVersion(t *testing.T) {
 
 func TestMay(t *testing.T) {
 	g := people.NewGroups(people.GroupsConfig{})
-	fill(t, g, person("alice", "", "Agents"), person("bob", "", "Others"), people.Person{JID: who("carol"), Groups: []string{"Agents"}, Why: "not on the list"})
+	fill(t, g, member("alice", "", "Agents"), member("bob", "", "Others"), people.Person{JID: who("carol"), Groups: []string{"Agents"}, Why: "not on the list"})
 	check := func(what string, names ...string) {
 		t.Helper()
 		var may []string
@@ -218,8 +218,8 @@ func TestTenants(t *testing.T) {
 	scope := people.NewScope(people.Tree, []string{"example.com", "sales.example.com", "hr.example.com", "other.org"}, nil)
 	g := people.NewGroups(people.GroupsConfig{Scope: scope})
 	authorise(g, "Support")
-	fill(t, g, person("top", "", "Support"), person("s@sales.example.com", "", "Support"), person("h@hr.example.com", "", "Support"),
-		person("o@other.org", "", "Support"), person("p@other.org", "", "Support"))
+	fill(t, g, member("top", "", "Support"), member("s@sales.example.com", "", "Support"), member("h@hr.example.com", "", "Support"),
+		member("o@other.org", "", "Support"), member("p@other.org", "", "Support"))
 	want(t, "top", contacts(t, g, "top"), "h@hr.example.com(Support) s@sales.example.com(Support)")
 	want(t, "below", contacts(t, g, "s@sales.example.com"), "top(Support)")
 	want(t, "other", contacts(t, g, "o@other.org"), "p@other.org(Support)")
@@ -246,7 +246,7 @@ func TestByName(t *testing.T) {
 	} {
 		scope := people.NewScope(people.Domain, []string{"example.com", "other.example"}, nil)
 		g := people.NewGroups(people.GroupsConfig{Scope: scope})
-		fill(t, g, person("a", "", tt.group), person("b", "", tt.group))
+		fill(t, g, member("a", "", tt.group), member("b", "", tt.group))
 		g.Authorise([]people.Authorisation{{Name: tt.authorised, Domain: tt.domain}})
 		got := ""
 		if g.View().Has(who("a"), who("b")) {
@@ -260,14 +260,14 @@ func TestByName(t *testing.T) {
 func TestFallback(t *testing.T) {
 	g := people.NewGroups(people.GroupsConfig{})
 	authorise(g, "A")
-	fill(t, g, person("alice", "", "A"), person("bob", "", "A"))
+	fill(t, g, member("alice", "", "A"), member("bob", "", "A"))
 	local := g.Fallback("local")
-	if err := local.Replace(t.Context(), everybody(person("alice", ""), person("carol", "", "A"))); err != nil {
+	if err := local.Replace(t.Context(), everybody(member("alice", ""), member("carol", "", "A"))); err != nil {
 		t.Fatal(err)
 	}
 	want(t, "alice", contacts(t, g, "alice"), "bob(A) carol(A)")
-	fill(t, g, person("bob", "", "A"), person("carol", ""))
-	if err := local.Replace(t.Context(), everybody(person("alice", ""), person("carol", "", "A"))); err != nil {
+	fill(t, g, member("bob", "", "A"), member("carol", ""))
+	if err := local.Replace(t.Context(), everybody(member("alice", ""), member("carol", "", "A"))); err != nil {
 		t.Fatal(err)
 	}
 	want(t, "alice, by the local account", contacts(t, g, "alice"), "-")
@@ -305,11 +305,11 @@ func TestReady(t *testing.T) {
 func TestLargest(t *testing.T) {
 	g := people.NewGroups(people.GroupsConfig{Largest: 3})
 	authorise(g, "All", "Few")
-	list := []people.Person{person("a", "", "All", "Few"), person("b", "", "All", "Few"), person("c", "", "All")}
+	list := []people.Person{member("a", "", "All", "Few"), member("b", "", "All", "Few"), member("c", "", "All")}
 	fill(t, g, list...)
 	want(t, "up to the bound", contacts(t, g, "a"), "b(All+Few) c(All)")
 	before := g.View().Version(who("a"))
-	change(t, g, person("d", "", "All"))
+	change(t, g, member("d", "", "All"))
 	want(t, "too large", contacts(t, g, "a"), "b(Few)")
 	if g.View().Version(who("a")) == before {
 		t.Error("the same version")
@@ -323,7 +323,7 @@ func TestLargest(t *testing.T) {
 func TestSync(t *testing.T) {
 	g := people.NewGroups(people.GroupsConfig{Manual: true})
 	authorise(g, "A", "B")
-	fill(t, g, person("alice", "", "A"), person("bob", "", "A"))
+	fill(t, g, member("alice", "", "A"), member("bob", "", "A"))
 	if ok, why := g.May(who("alice")); ok || !strings.Contains(why, "synchronised") {
 		t.Errorf("%v %q", ok, why)
 	}
@@ -345,7 +345,7 @@ func TestSync(t *testing.T) {
 	}
 	sync("[alice@example.com bob@example.com] [] 0 [A] 2")
 	want(t, "let in", contacts(t, g, "alice"), "bob(A)")
-	fill(t, g, person("alice", "", "A", "B"), person("carol", "", "A", "B"))
+	fill(t, g, member("alice", "", "A", "B"), member("carol", "", "A", "B"))
 	want(t, "not yet", contacts(t, g, "alice"), "")
 	sync("[carol@example.com] [alice@example.com] 1 [B] 2")
 	want(t, "let in too", contacts(t, g, "alice"), "carol(A+B)")

@@ -32,15 +32,15 @@ func allGroups() (list []people.Authorisation) {
 	return list
 }
 
-func heap() uint64 {
+func heapNow() uint64 {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
 }
 
-func BenchmarkReplace_100000People(b *testing.B) {
-	before := heap()
+func BenchmarkGroupsReplace_100000People(b *testing.B) {
+	before := heapNow()
 	g := people.NewGroups(people.GroupsConfig{})
 	g.Authorise(allGroups())
 	sink := g.Source("test")
@@ -49,11 +49,11 @@ func BenchmarkReplace_100000People(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	b.ReportMetric(float64(heap()-before)/100000, "B/person")
+	b.ReportMetric(float64(heapNow()-before)/100000, "B/person")
 	runtime.KeepAlive(g)
 }
 
-func BenchmarkFirst_100000People(b *testing.B) {
+func BenchmarkGroupsFirst_100000People(b *testing.B) {
 	for b.Loop() {
 		g := people.NewGroups(people.GroupsConfig{})
 		g.Authorise(allGroups())
@@ -72,8 +72,8 @@ func full(b *testing.B) *people.Groups {
 	return g
 }
 
-// BenchmarkChange_100000People renames one of them.
-func BenchmarkChange_100000People(b *testing.B) {
+// BenchmarkGroupsChange_100000People renames one of them.
+func BenchmarkGroupsChange_100000People(b *testing.B) {
 	g := full(b)
 	sink := g.Source("test")
 	b.ReportAllocs()

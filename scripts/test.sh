@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every test, goes on after a failure, and says at the end how each part
-# went. FUZZTIME is the seconds for each fuzz target (default 3).
+# went. FUZZTIME is the seconds for each fuzz target (default 2).
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -43,7 +43,9 @@ go_tests() {
 		echo "no C compiler, so without the race detector"
 		race=
 	fi
-	go test $race -timeout 8m ./...
+	# Most of what the longest tests do is wait, so more of them go together than
+	# there are processors.
+	go test $race -parallel 4 -timeout 8m ./...
 }
 
 # cluster_ledger is one round of the cluster's soak. Pauses may be longer than is
@@ -80,7 +82,7 @@ scripts/install.sh
 part "build" make --no-print-directory build
 part "go vet" go vet ./...
 part "go test" go_tests
-part "fuzz targets, ${FUZZTIME:-3} s each" scripts/fuzz.sh "${FUZZTIME:-3}"
+part "fuzz targets, ${FUZZTIME:-2} s each" scripts/fuzz.sh "${FUZZTIME:-2}"
 node_part "resolver" web/resolver
 node_part "real clients" test/clients
 if [ -d test/clients/node_modules/strophe.js ]; then

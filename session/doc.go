@@ -67,8 +67,8 @@ type Opening struct {
 
 // Authenticator checks who a client is.
 type Authenticator interface {
-	// Mechanisms lists what to offer on a channel, best first.
-	Mechanisms(ch sasl.Channel) []string
+	// Mechanisms lists what to offer those of a domain on a channel, best first.
+	Mechanisms(domain string, ch sasl.Channel) []string
 	// Begin starts an exchange; the error is a *sasl.Failure for the client.
 	Begin(ctx context.Context, mech, domain string, ch sasl.Channel) (sasl.Exchange, error)
 }

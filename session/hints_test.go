@@ -15,10 +15,10 @@ import (
 
 type silent struct{}
 
-func (silent) Write(...session.Frame) error     { return nil }
-func (silent) Close(*stream.Error) error        { return nil }
-func (silent) Info() session.ConnInfo           { return session.ConnInfo{Transport: "test"} }
-func (silent) Mechanisms(sasl.Channel) []string { return []string{"PLAIN"} }
+func (silent) Write(...session.Frame) error             { return nil }
+func (silent) Close(*stream.Error) error                { return nil }
+func (silent) Info() session.ConnInfo                   { return session.ConnInfo{Transport: "test"} }
+func (silent) Mechanisms(string, sasl.Channel) []string { return []string{"PLAIN"} }
 func (silent) Begin(context.Context, string, string, sasl.Channel) (sasl.Exchange, error) {
 	return nil, sasl.NewFailure("invalid-mechanism", "")
 }

@@ -66,6 +66,9 @@ func (s *Session) authenticate(ctx context.Context, n *stanza.Node) error {
 	s.mu.Lock()
 	s.phase, s.jid = authenticated, account
 	s.mu.Unlock()
+	if l, ok := s.exchange.(sasl.Limited); ok && !l.Until().IsZero() {
+		s.until.Store(l.Until().Unix())
+	}
 	s.exchange = nil
 	s.m.cfg.Metrics.Login(s.mech, "success")
 	return s.sendSASL("success", out, false)

@@ -37,6 +37,7 @@ type Session struct {
 	interest router.Interest
 	heard    atomic.Int64 // Unix time of the last sign of life
 	pinged   atomic.Int64 // Unix time of the unanswered ping, 0 if none
+	until    atomic.Int64 // Unix time of its end, 0 if there is none
 	closing  atomic.Bool  // End was called, nothing more is received
 	ended    atomic.Bool
 
@@ -92,7 +93,7 @@ func (s *Session) Features() []byte {
 	out := []byte("<stream:features xmlns:stream='" + stream.NS + "'>")
 	if s.at() == opened {
 		out = append(out, "<mechanisms xmlns='"+stream.NSSASL+"'>"...)
-		for _, mech := range s.m.cfg.Auth.Mechanisms(s.channel()) {
+		for _, mech := range s.m.cfg.Auth.Mechanisms(s.domain.Domain(), s.channel()) {
 			out = append(append(append(out, "<mechanism>"...), mech...), "</mechanism>"...)
 		}
 		if s.m.cfg.Hints != nil && !s.from.IsZero() {
@@ -306,9 +307,13 @@ func (s *Session) unbind(ctx context.Context, full jid.JID, gen uint64) router.B
 }
 
 // watch asks a silent client for a sign of life and ends the session of one
-// that gives none.
+// that gives none, or whose time is up.
 func (s *Session) watch(now time.Time) {
 	if s.at() != bound {
+		return
+	}
+	if until := s.until.Load(); until != 0 && now.Unix() >= until {
+		s.End(stream.NotAuthorized, "the token that signed it in has expired")
 		return
 	}
 	if at := s.pinged.Load(); at != 0 {

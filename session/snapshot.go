@@ -25,13 +25,23 @@ type Snapshot struct {
 	Presence []byte    // last presence broadcast, encoded; nil while unavailable
 	Priority int8
 	Since    time.Time
+	Until    time.Time // it has to end, the zero time for never
 }
 
-const snapshotVersion = 1
+// Sessions that end at a time have the second version, so that nodes that know
+// nothing of that take up all others.
+const (
+	snapshotVersion = 1
+	limitedVersion  = 2
+)
 
 // AppendBinary implements encoding.BinaryAppender.
 func (s *Snapshot) AppendBinary(dst []byte) ([]byte, error) {
-	dst = pack.Uint(dst, snapshotVersion)
+	version := uint64(snapshotVersion)
+	if !s.Until.IsZero() {
+		version = limitedVersion
+	}
+	dst = pack.Uint(dst, version)
 	for _, text := range []string{string(s.SID), s.JID.String(), s.Domain.String(), s.Lang} {
 		dst = pack.String(dst, text)
 	}
@@ -41,14 +51,19 @@ func (s *Snapshot) AppendBinary(dst []byte) ([]byte, error) {
 		dst = pack.String(dst, j.String())
 	}
 	dst = append(pack.Bytes(dst, s.Presence), byte(s.Priority))
-	return pack.Time(dst, s.Since), nil
+	dst = pack.Time(dst, s.Since)
+	if version == limitedVersion {
+		dst = pack.Time(dst, s.Until)
+	}
+	return dst, nil
 }
 
 // UnmarshalBinary implements encoding.BinaryUnmarshaler.
 func (s *Snapshot) UnmarshalBinary(data []byte) error {
 	r := pack.NewReader(data)
-	if v := r.Uint(); v != snapshotVersion {
-		return fmt.Errorf("session of version %d: %w", v, pack.ErrMalformed)
+	version := r.Uint()
+	if version != snapshotVersion && version != limitedVersion {
+		return fmt.Errorf("session of version %d: %w", version, pack.ErrMalformed)
 	}
 	s.SID = router.SID(r.String())
 	s.JID, s.Domain = readJID(r), readJID(r)
@@ -59,6 +74,9 @@ func (s *Snapshot) UnmarshalBinary(data []byte) error {
 	s.Presence = slices.Clone(r.Bytes())
 	s.Priority = int8(r.Uint8()) //nolint:gosec // it was one
 	s.Since = r.Time()
+	if version == limitedVersion {
+		s.Until = r.Time()
+	}
 	if r.Err() == nil && (s.SID == "" || s.JID.Resource() == "" || s.Domain.IsZero()) {
 		return pack.ErrMalformed
 	}
@@ -101,7 +119,11 @@ func (s *Session) sketch() (snap Snapshot, gen uint64, ok bool) {
 	if !ok || s.ended.Load() {
 		return snap, 0, false
 	}
-	return Snapshot{SID: s.sid, JID: full, Domain: s.domain, Lang: s.lang, Roster: s.interest.Roster(), Directed: s.interest.Directed()}, gen, true
+	snap = Snapshot{SID: s.sid, JID: full, Domain: s.domain, Lang: s.lang, Roster: s.interest.Roster(), Directed: s.interest.Directed()}
+	if until := s.until.Load(); until != 0 {
+		snap.Until = time.Unix(until, 0)
+	}
+	return snap, gen, true
 }
 
 // AppendState appends what is needed to take the session up elsewhere, but for
@@ -126,6 +148,9 @@ func (s *Session) AppendState(dst []byte) (out []byte, ok bool) {
 func (m *Manager) Resume(ctx context.Context, conn Conn, snap Snapshot) (*Session, error) {
 	s := &Session{m: m, conn: conn, sid: snap.SID, domain: snap.Domain, lang: snap.Lang, phase: bound, jid: snap.JID}
 	s.heard.Store(time.Now().Unix())
+	if !snap.Until.IsZero() {
+		s.until.Store(snap.Until.Unix())
+	}
 	s.interest.SetRoster(snap.Roster)
 	for _, j := range snap.Directed {
 		s.interest.AddDirected(j)

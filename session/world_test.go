@@ -91,7 +91,7 @@ func (c *conn) condition() string {
 // STEPS asks for it first, BROKEN fails without a word for the client.
 type authenticator struct{}
 
-func (authenticator) Mechanisms(ch sasl.Channel) []string {
+func (authenticator) Mechanisms(_ string, ch sasl.Channel) []string {
 	if !ch.Secure {
 		return []string{"STEPS"}
 	}

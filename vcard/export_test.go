@@ -7,3 +7,6 @@ func Handlers(store Store) (get, set mux.Handler) {
 	s := New(Config{Store: store, MaxBytes: 1000})
 	return s.get, s.set
 }
+
+// HandlersOf returns what a Service registers.
+func HandlersOf(s *Service) (get, set mux.Handler) { return s.get, s.set }

@@ -35,7 +35,10 @@ func (c *cli) openAccounts(ctx context.Context, create bool) (*accounts, error) 
 	if err != nil {
 		return nil, err
 	}
-	service := auth.New(store, auth.Config{Mechanisms: cfg.Auth.Mechanisms, Iterations: cfg.Auth.Iterations})
+	service := auth.New(store, auth.Config{
+		Mechanisms: cfg.Auth.Mechanisms, Iterations: cfg.Auth.Iterations,
+		Changed: app.AccountsChanged(store, slog.Default()),
+	})
 	return &accounts{cfg, store, service}, nil
 }
 

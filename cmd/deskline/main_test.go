@@ -14,6 +14,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/deskline/deskline/internal/ldaptest"
 	"github.com/deskline/deskline/internal/redistest"
 )
 
@@ -22,7 +23,8 @@ func TestMain(m *testing.M) {
 }
 
 func TestScripts(t *testing.T) {
-	redis := redistest.Start(t)
+	redis, directory := redistest.Start(t), ldaptest.Start(t, ldaptest.Config{})
+	directory.Load(directoryLDIF)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
@@ -34,10 +36,12 @@ func TestScripts(t *testing.T) {
 			// The race detector waits for a second at each exit otherwise.
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			env.Setenv("REDIS", redis.URL())
+			env.Setenv("LDAP", directory.URL())
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"await":    await,
+			"poll":     poll,
 			"exitcode": exitCode,
 			"csv":      writeCSV,
 			"freeport": freePort,
@@ -45,24 +49,76 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// directoryLDIF has a group within a group, which has anna.
+const directoryLDIF = `dn: uid=anna,ou=people,dc=example,dc=com
+objectClass: inetOrgPerson
+uid: anna
+cn: Anna
+sn: A
+mail: anna@example.com
+
+dn: uid=ben,ou=people,dc=example,dc=com
+objectClass: inetOrgPerson
+uid: ben
+cn: Ben
+sn: B
+
+dn: cn=agents,ou=groups,dc=example,dc=com
+objectClass: groupOfNames
+cn: agents
+member: uid=anna,ou=people,dc=example,dc=com
+
+dn: cn=chat,ou=groups,dc=example,dc=com
+objectClass: groupOfNames
+cn: chat
+member: cn=agents,ou=groups,dc=example,dc=com
+
+dn: cn=others,ou=groups,dc=example,dc=com
+objectClass: groupOfNames
+cn: others
+member: uid=ben,ou=people,dc=example,dc=com
+`
+
 // await FILE PATTERN waits until the file has a line that matches.
 func await(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: await FILE PATTERN")
 	}
-	pattern := regexp.MustCompile("(?m)" + args[1])
+	eventually(ts, args[1], func() string {
+		text, err := os.ReadFile(ts.MkAbs(args[0]))
+		if err != nil {
+			return err.Error()
+		}
+		return string(text)
+	})
+}
+
+// poll PATTERN PROGRAM ARGS… runs a program until a line of its output matches.
+func poll(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: poll PATTERN PROGRAM ARGS…")
+	}
+	eventually(ts, args[0], func() string {
+		ts.Check(ts.Exec(args[1], args[2:]...))
+		return ts.ReadFile("stdout")
+	})
+}
+
+// eventually waits until a line of the text that read returns matches.
+func eventually(ts *testscript.TestScript, pattern string, read func() string) {
+	want := regexp.MustCompile("(?m)" + pattern)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.After(30 * time.Second)
+	limit := time.After(time.Minute)
 	for {
-		text, err := os.ReadFile(ts.MkAbs(args[0]))
-		if err == nil && pattern.Match(text) {
+		text := read()
+		if want.MatchString(text) {
 			return
 		}
 		select {
 		case <-tick.C:
 		case <-limit:
-			ts.Fatalf("%s has no %s: %s %v", args[0], args[1], text, err)
+			ts.Fatalf("no %s: %s", pattern, text)
 		}
 	}
 }

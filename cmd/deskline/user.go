@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/deskline/deskline/auth"
+	"github.com/deskline/deskline/configs"
 )
 
 // page is how many accounts are read at a time.
@@ -136,6 +137,9 @@ func (c *cli) change(ctx context.Context, name, word string, create bool, act fu
 		if err != nil {
 			return err
 		}
+		if inDirectory(a.cfg, j.Domain()) && word != "deleted" {
+			return fmt.Errorf("people of %s are in the directory, see ldap.domains", j.Domain())
+		}
 		account := auth.Account{JID: j}
 		if !create {
 			if account, err = a.store.Account(ctx, j); err != nil {
@@ -172,9 +176,17 @@ func (c *cli) confirm(yes bool, question string) error {
 func (c *cli) userShow() *cobra.Command {
 	return &cobra.Command{
 		Use:   "show USER",
-		Short: "Show a user",
+		Short: "Show a user; of the directory, also why chat is enabled or not",
 		Args:  exactly("USER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := configs.Load(c.file)
+			if err != nil {
+				return err
+			}
+			beside := &accounts{cfg: cfg}
+			if j, err := beside.jid(args[0]); err == nil && inDirectory(cfg, j.Domain()) {
+				return c.showPerson(cmd.Context(), cfg, j) // there may be no store yet
+			}
 			return c.withAccounts(cmd.Context(), false, func(a *accounts) error {
 				j, err := a.jid(args[0])
 				if err != nil {

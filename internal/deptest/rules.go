@@ -14,9 +14,9 @@ const module = "github.com/deskline/deskline/"
 var tiers = [][]string{
 	{"internal/..."},
 	{"xmpp/..."},
-	{"router"},
-	{"session", "roster", "presence", "offline", "auth", "vcard", "private", "account", "info", "people"},
-	{"bosh", "websocket", "admin", "web", "certs", "cluster/...", "discovery"},
+	{"router", "people"},
+	{"session", "roster", "presence", "offline", "auth", "vcard", "private", "account", "info", "search"},
+	{"bosh", "websocket", "admin", "web", "certs", "cluster/...", "discovery", "ldap", "oauth"},
 	{"store"},
 	{"store/..."},
 	{"configs"},
@@ -52,7 +52,10 @@ var homes = []struct {
 	{"github.com/coder/websocket", []string{"websocket", "internal/xmpptest", "bench/..."}, "session knows no transport"},
 	{"github.com/prometheus", []string{"admin", "app"}, "packages declare the counters they need as interfaces"},
 	{"github.com/xdg-go", []string{"xmpp/sasl"}, "mechanisms live in xmpp/sasl"},
+	{"github.com/go-ldap/ldap", []string{"ldap"}, "others see people, and auth.Directory"},
+	{"github.com/go-asn1-ber", []string{"ldap"}, "it is the encoding of LDAP"},
 	{"github.com/fsnotify/fsnotify", []string{"certs"}, "only certificates are watched"},
+	{"github.com/go-jose", []string{"oauth"}, "others ask whose a token is"},
 	{"github.com/hashicorp/memberlist", []string{"cluster"}, "others see cluster.View"},
 	{"github.com/klauspost/compress", []string{"bosh", "web"}, "bodies are packed at the doors"},
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/deskline/deskline/auth"
+	"github.com/deskline/deskline/roster"
 	"github.com/deskline/deskline/xmpp/jid"
 )
 
@@ -21,6 +22,7 @@ func Accounts(t *testing.T, open Opener) {
 	t.Run("pages", func(t *testing.T) { pages(t, open) })
 	t.Run("many with progress", func(t *testing.T) { many(t, open) })
 	t.Run("one of many wins", func(t *testing.T) { oneWins(t, open) })
+	t.Run("without keys", func(t *testing.T) { withoutKeys(t, open) })
 	t.Run("withdrawn", func(t *testing.T) { withdrawn(t, open) })
 }
 
@@ -185,6 +187,46 @@ func oneWins(t *testing.T, open Opener) {
 	}
 	if got := get[auth.Account](t)(s.Account(t.Context(), user(1))); got.Name != fmt.Sprint(winner) {
 		t.Fatalf("kept the account of writer %s, acknowledged %d", got.Name, winner)
+	}
+}
+
+// withoutKeys is somebody whose password is kept elsewhere: all else is as with any
+// account, whoever of many nodes makes it first.
+func withoutKeys(t *testing.T, open Opener) {
+	s, reopen := begin(t, open)
+	guest := auth.Account{JID: jid.MustParse("guest@" + domain), Created: created, Changed: created}
+	made := 0
+	for _, err := range parallel(10, func(int) error {
+		return s.CreateAccounts(context.WithoutCancel(t.Context()), []auth.Account{guest}, nil)
+	}) {
+		if err == nil {
+			made++
+		} else {
+			wantErr(t, err, auth.ErrExists)
+		}
+	}
+	if made != 1 {
+		t.Fatalf("made %d times", made)
+	}
+	wantAccount(t, s, guest)
+	save(t, s, guest.JID, []roster.Item{item(1)})
+	appendMessages(t, s, guest.JID, 1)
+	must(t, setPrivate(t.Context(), s, guest.JID, "a", "b", []byte("<b/>")))
+	must(t, s.SetVCard(t.Context(), guest.JID, []byte("<vCard/>")))
+	must(t, s.SetLastSeen(t.Context(), guest.JID, created, "bye"))
+	if reopen != nil {
+		s = reopen()
+	}
+	wantAccount(t, s, guest)
+	wantMessages(t, s, guest.JID, 10, 1)
+	wantBytes(t, get[[]byte](t)(s.VCard(t.Context(), guest.JID)), "<vCard/>")
+	wantBytes(t, get[[]byte](t)(s.Private(t.Context(), guest.JID, "a", "b")), "<b/>")
+	if items := get[roster.Roster](t)(s.Roster(t.Context(), guest.JID)).Items; len(items) != 1 {
+		t.Fatalf("contacts %v", items)
+	}
+	list := get[[]auth.Account](t)(s.ListAccounts(t.Context(), domain, "bob", 10))
+	if len(list) != 1 || list[0].JID != guest.JID || len(list[0].Keys) != 0 {
+		t.Fatalf("listed %+v", list)
 	}
 }
 

@@ -42,7 +42,7 @@ function peer([client, { inPage, transport }]) {
 describe('conversations', { concurrency: 3 }, () => {
   for (const [one, two] of PAIRS) {
     const name = ([client, { transport = 'bosh', inPage }]) => `${client} (${transport}${inPage ? ', page' : ''})`;
-    test(`${name(one)} and ${name(two)}`, { timeout: 60_000 }, async (t) => {
+    test(`${name(one)} and ${name(two)}`, { timeout: 120_000 }, async (t) => {
       const [aliceJid, bobJid] = server.accounts(2);
       const peers = [];
       const make = (spec) => {

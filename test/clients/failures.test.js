@@ -103,7 +103,7 @@ describe('refusals', () => {
 
 describe('restarts', { concurrency: 2 }, () => {
   for (const [how, signal] of [['a planned stop', 'stop'], ['kill -9', 'kill']]) {
-    test(`${how}: what was stored is there, and clients come back`, { timeout: 60_000 }, async () => {
+    test(`${how}: what was stored is there, and clients come back`, { timeout: 120_000 }, async () => {
       const server = await startServer({ accounts: 8 });
       const [aliceJid, bobJid, carolJid, daveJid] = server.accounts(4);
       const alice = new Peer(server, 'xmppclient', { transport: 'ws' });
@@ -167,7 +167,7 @@ describe('restarts', { concurrency: 2 }, () => {
   }
 
   for (const [client, transport] of [['strophe', 'bosh'], ['xmppclient', 'ws']]) {
-    test(`kill -9 while ${client} writes: what was answered for is kept, once and in order`, { timeout: 60_000 }, async () => {
+    test(`kill -9 while ${client} writes: what was answered for is kept, once and in order`, { timeout: 120_000 }, async () => {
       const server = await startServer({ accounts: 4 });
       const [aliceJid, bobJid] = server.accounts(2);
       const alice = new Peer(server, client, { transport });

@@ -67,16 +67,16 @@ describe('proxies', { concurrency: 4 }, () => {
   for (const [client, inPage] of CLIENTS) {
     const name = `${client}${inPage ? ' in a page' : ''}`;
 
-    test(`${name}: polls are cut after 2 s`, { timeout: 60_000 }, async () => {
+    test(`${name}: polls are cut after 2 s`, { timeout: 120_000 }, async () => {
       await talkThrough(client, inPage, (proxy) => (proxy.cutAfter = 2000), ({ cuts, requests }) => cuts >= 2 || requests > 60);
     });
 
-    test(`${name}: a 504 page of HTML instead of the answer, once`, { timeout: 60_000 }, async () => {
+    test(`${name}: a 504 page of HTML instead of the answer, once`, { timeout: 120_000 }, async () => {
       const { pages } = await talkThrough(client, inPage, (proxy) => (proxy.pages = 1), ({ pages: n }) => n >= 1);
       assert.equal(pages, 1);
     });
 
-    test(`${name}: each request reaches the server twice`, { timeout: 60_000 }, async () => {
+    test(`${name}: each request reaches the server twice`, { timeout: 120_000 }, async () => {
       const { doubled } = await talkThrough(client, inPage, (proxy) => (proxy.twice = true), ({ doubled: n }) => n >= 12);
       assert.ok(doubled >= 12);
     });

@@ -66,7 +66,7 @@ async function restore(alice) {
 
 describe('reload', { concurrency: 4 }, () => {
   for (const client of ['strophe', 'converse']) {
-    test(`${client}: reloaded while polling, with messages coming meanwhile`, { timeout: 60_000 }, async () => {
+    test(`${client}: reloaded while polling, with messages coming meanwhile`, { timeout: 120_000 }, async () => {
       const [alice, bob] = await pair(client, { keepalive: true });
       try {
         const { sid } = await alice.do('position');
@@ -103,7 +103,7 @@ describe('reload', { concurrency: 4 }, () => {
     });
   }
 
-  test('strophe: reloaded while sending', { timeout: 60_000 }, async () => {
+  test('strophe: reloaded while sending', { timeout: 120_000 }, async () => {
     const [alice, bob] = await pair('strophe', { keepalive: true });
     try {
       const { sid } = await alice.do('position');
@@ -137,7 +137,7 @@ describe('reload', { concurrency: 4 }, () => {
 });
 
 describe('pause and inactivity', { concurrency: 3 }, () => {
-  test('strophe pauses for longer than the inactivity and goes on', { timeout: 40_000 }, async () => {
+  test('strophe pauses for longer than the inactivity and goes on', { timeout: 90_000 }, async () => {
     const [alice, bob] = await pair('strophe');
     try {
       await bob.do('presence', alice.full);
@@ -154,7 +154,7 @@ describe('pause and inactivity', { concurrency: 3 }, () => {
     }
   });
 
-  test('a client that vanishes is unavailable after the inactivity, and what it did not get is kept', { timeout: 40_000 }, async () => {
+  test('a client that vanishes is unavailable after the inactivity, and what it did not get is kept', { timeout: 90_000 }, async () => {
     const [aliceJid, bobJid] = server.accounts(2);
     const alice = new Peer(server, 'strophe');
     const bob = new Peer(server, 'xmppclient', { transport: 'ws' });

@@ -39,7 +39,7 @@ const CLIENTS = [
 
 describe('HTTPS', { concurrency: 3 }, () => {
   for (const [client, transport, inPage] of CLIENTS) {
-    test(`${client} (${transport}${inPage ? ', page' : ''}) with one who came without`, { timeout: 40_000 }, async () => {
+    test(`${client} (${transport}${inPage ? ', page' : ''}) with one who came without`, { timeout: 90_000 }, async () => {
       const [aliceJid, bobJid] = server.accounts(2);
       const alice = new Peer(server, client, { transport, browser: inPage && browser, secure: true });
       const bob = new Peer(server, 'strophe');

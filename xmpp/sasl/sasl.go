@@ -1,9 +1,10 @@
 // Package sasl holds the server side of the SASL mechanisms an XMPP client
-// signs in with (RFC 6120 §6): PLAIN (RFC 4616) and SCRAM with SHA-1, SHA-256
-// and SHA-512 (RFC 5802, RFC 7677), without channel binding.
+// signs in with (RFC 6120 §6): PLAIN (RFC 4616), SCRAM with SHA-1, SHA-256 and
+// SHA-512 (RFC 5802, RFC 7677) without channel binding, and OAUTHBEARER
+// (RFC 7628).
 //
-// The package knows messages only. Who may sign in with which keys is asked of
-// a [Verifier], which the accounts provide; base64 and the XML around the
+// The package knows messages only. Who may sign in with which keys or token is
+// asked of a [Verifier] or [BearerVerifier], which the accounts provide; base64 and the XML around the
 // messages are for the caller, by means of [DecodeInitial], [Decode], [Encode]
 // and [Failure.AppendXML]:
 //
@@ -23,8 +24,8 @@ import (
 // NS is the namespace of SASL in XMPP (RFC 6120 §6).
 const NS = "urn:ietf:params:xml:ns:xmpp-sasl"
 
-// MaxMessage is the largest decoded client message in bytes; PLAIN with three
-// parts of the longest JID part fits.
+// MaxMessage is the largest decoded client message in bytes of all mechanisms but
+// OAUTHBEARER; PLAIN with three parts of the longest JID part fits.
 const MaxMessage = 4096
 
 // Channel describes the connection an exchange runs over.
@@ -80,12 +81,12 @@ func DecodeInitial(text string) ([]byte, error) {
 }
 
 // Decode decodes the text of a <response/> element; "" and "=" are both the
-// empty message.
+// empty message. Each mechanism looks at the length again.
 func Decode(text string) ([]byte, error) {
 	if text == "" || text == "=" {
 		return []byte{}, nil
 	}
-	if base64.StdEncoding.DecodedLen(len(text)) > MaxMessage+2 {
+	if base64.StdEncoding.DecodedLen(len(text)) > MaxBearer+2 {
 		return nil, NewFailure(MalformedRequest, "message is too long")
 	}
 	data, err := base64.StdEncoding.Strict().DecodeString(text)

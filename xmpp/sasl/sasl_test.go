@@ -289,7 +289,7 @@ func TestBase64(t *testing.T) {
 		{name: "whitespace", text: "AGFs aWNl", condition: sasl.IncorrectEncoding},
 		{name: "no padding", text: "AGE", condition: sasl.IncorrectEncoding},
 		{name: "stray bits", text: "AGF=", condition: sasl.IncorrectEncoding},
-		{name: "long", text: strings.Repeat("AAAA", sasl.MaxMessage), condition: sasl.MalformedRequest},
+		{name: "long", text: strings.Repeat("AAAA", sasl.MaxBearer), condition: sasl.MalformedRequest},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -5,8 +5,10 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/deskline/deskline/xmpp/jid"
 	"github.com/deskline/deskline/xmpp/stanza"
@@ -164,6 +166,10 @@ func TestAppendEscaped(t *testing.T) {
 	}
 }
 
+func ascii(data []byte) bool {
+	return !slices.ContainsFunc(data, func(c byte) bool { return c >= utf8.RuneSelf })
+}
+
 // FuzzParse holds the scanner against encoding/xml: what it accepts, the
 // standard parser must accept too, and its own encoding must read back the same.
 func FuzzParse(f *testing.F) {
@@ -185,7 +191,9 @@ func FuzzParse(f *testing.F) {
 			if _, err := d.Token(); errors.Is(err, io.EOF) {
 				break
 			} else if err != nil {
-				if strings.Contains(err.Error(), "unsupported version") {
+				// encoding/xml has the names of XML 1.0's fourth edition, which
+				// are fewer than those of the fifth.
+				if text := err.Error(); strings.Contains(text, "unsupported version") || strings.Contains(text, "invalid XML name") && !ascii(data) {
 					return
 				}
 				t.Fatalf("accepted what encoding/xml refuses: %v", err)

@@ -18,6 +18,8 @@ export const NS = {
   time: 'urn:xmpp:time',
   delay: 'urn:xmpp:delay',
   receipts: 'urn:xmpp:receipts',
+  search: 'jabber:iq:search',
+  form: 'jabber:x:data',
   vcard: 'vcard-temp',
 };
 
@@ -195,6 +197,34 @@ export class Player {
 
   async setVCard({ fullName, nickname }) {
     await this.query('set', undefined, el('vCard', { xmlns: NS.vcard }, el('FN', {}, fullName), el('NICKNAME', {}, nickname)));
+  }
+
+  /** The fields that can be searched, of a form and without. */
+  async searchFields(to) {
+    const query = child(await this.query('get', to, el('query', { xmlns: NS.search })), 'query');
+    const form = child(query, 'x', NS.form);
+    return {
+      plain: query.children.map((c) => c.name).filter((name) => ['first', 'last', 'nick', 'email'].includes(name)).sort(),
+      form: children(form, 'field').map((f) => f.attrs.var),
+    };
+  }
+
+  /** What is found by text in a field of a form, as objects by the names of columns. */
+  async search(to, field, typed) {
+    const form = el('x', { xmlns: NS.form, type: 'submit' },
+      el('field', { var: 'FORM_TYPE', type: 'hidden' }, el('value', {}, NS.search)),
+      el('field', { var: field }, el('value', {}, typed)));
+    const query = child(await this.query('set', to, el('query', { xmlns: NS.search }, form)), 'query');
+    return children(child(query, 'x', NS.form), 'item').map((item) =>
+      Object.fromEntries(children(item, 'field').map((f) => [f.attrs.var, text(child(f, 'value')) ?? ''])));
+  }
+
+  /** The same without a form. */
+  async searchPlain(to, field, typed) {
+    const query = child(await this.query('set', to, el('query', { xmlns: NS.search }, el(field, {}, typed))), 'query');
+    return children(query, 'item').map((item) => ({
+      jid: item.attrs.jid, ...Object.fromEntries(item.children.filter((c) => c.name).map((c) => [c.name, text(c)])),
+    }));
   }
 
   async bookmarks() {

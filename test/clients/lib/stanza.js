@@ -3,7 +3,7 @@
 
 import { Player, StanzaError } from './player.js';
 
-const MECHANISMS = ['SCRAM-SHA-256', 'SCRAM-SHA-1', 'PLAIN'];
+const MECHANISMS = ['OAUTHBEARER', 'SCRAM-SHA-256', 'SCRAM-SHA-1', 'PLAIN'];
 
 function defined(object) {
   return Object.fromEntries(Object.entries(object).filter(([, v]) => v !== undefined));
@@ -23,6 +23,8 @@ async function asked(promise) {
 }
 
 export function stanzaPlayer({ createClient }) {
+  const columns = (item) => Object.fromEntries(item.fields.map((f) => [f.name, String(f.value ?? '')]));
+
   return class StanzaPlayer extends Player {
     autoReceipts = true;
 
@@ -30,7 +32,8 @@ export function stanzaPlayer({ createClient }) {
     connect({ jid, password, service, discover, mechanism, resource, reconnect = false }) {
       const bosh = discover ? discover === 'bosh' : service.startsWith('http');
       const client = createClient({
-        jid, password, resource, autoReconnect: reconnect,
+        jid, resource, autoReconnect: reconnect,
+        ...(mechanism === 'OAUTHBEARER' ? { credentials: { token: password, authzid: jid } } : { password }),
         transports: { bosh: bosh && (service ?? true), websocket: !bosh && (service ?? true) },
       });
       this.client = client;
@@ -137,6 +140,21 @@ export function stanzaPlayer({ createClient }) {
 
     async setVCard({ fullName, nickname }) {
       await asked(this.client.publishVCard({ format: 'vcard-temp', fullName, records: [{ type: 'nickname', value: nickname }] }));
+    }
+
+    async searchFields(to) {
+      const { search } = await asked(this.client.sendIQ({ type: 'get', to, search: {} }));
+      return {
+        plain: ['email', 'first', 'last', 'nick'].filter((name) => search[{ email: 'email', first: 'firstName', last: 'familyName', nick: 'nick' }[name]] !== undefined),
+        form: search.form.fields.map((f) => f.name),
+      };
+    }
+
+    async search(to, field, typed) {
+      const { search } = await asked(this.client.sendIQ({
+        type: 'set', to, search: { form: { type: 'submit', fields: [{ name: field, type: 'text-single', value: typed }] } },
+      }));
+      return (search.form.items ?? []).map(columns);
     }
 
     async bookmarks() {

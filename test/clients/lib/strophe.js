@@ -2,7 +2,7 @@
 
 import { el, fromDOM, Player } from './player.js';
 
-const MECHANISMS = { PLAIN: 'SASLPlain', 'SCRAM-SHA-1': 'SASLSHA1', 'SCRAM-SHA-256': 'SASLSHA256', 'SCRAM-SHA-512': 'SASLSHA512' };
+const MECHANISMS = { PLAIN: 'SASLPlain', 'SCRAM-SHA-1': 'SASLSHA1', 'SCRAM-SHA-256': 'SASLSHA256', 'SCRAM-SHA-512': 'SASLSHA512', OAUTHBEARER: 'SASLOAuthBearer' };
 
 export function stropheBuild(lib, tree) {
   const add = (builder, t) => {
