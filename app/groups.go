@@ -105,7 +105,7 @@ func (n *node) enforceGroups(ctx context.Context) error {
 		}
 		n.rosters.Stir()
 		for _, s := range n.sessions.Sessions() {
-			if s.JID().IsZero() {
+			if s.JID().IsZero() || n.withdraws(s.JID()) {
 				continue
 			}
 			if ok, why := n.mayChat(s.JID()); !ok {
@@ -113,6 +113,15 @@ func (n *node) enforceGroups(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// withdraws reports whether the directory itself sends somebody away, and says why.
+func (n *node) withdraws(account jid.JID) bool {
+	if n.directory == nil || !n.directory.Holds(account.Domain()) {
+		return false
+	}
+	_, over := n.directory.Withdrawn(account.Bare())
+	return over
 }
 
 // mayChat asks the groups, which know nobody until a source has told.
