@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"mime"
 	"net/http"
 	"time"
 )
@@ -96,25 +95,14 @@ func (s *Server) handleCluster() {
 
 // cluster reads the body of a POST and writes what act returns.
 func (s *Server) cluster(act func(Cluster, *http.Request, clusterRequest) (any, error)) http.HandlerFunc {
-	pages := http.NewCrossOriginProtection()
 	return func(w http.ResponseWriter, r *http.Request) {
 		var in clusterRequest
-		switch kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); {
-		case s.cfg.Cluster == nil:
+		if s.cfg.Cluster == nil {
 			answer(w, http.StatusNotFound, clusterError{"this node stands alone: give it a name in cluster.node"})
 			return
-		case r.Method != http.MethodPost:
-		case pages.Check(r) != nil || kind != "application/json":
-			// What a page of some site can send by itself is not JSON.
-			answer(w, http.StatusForbidden, clusterError{"an order is JSON (Content-Type: application/json), and not sent by a page of another site"})
+		}
+		if r.Method == http.MethodPost && !readOrder(w, r, &in) {
 			return
-		default:
-			d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
-			d.DisallowUnknownFields()
-			if err := d.Decode(&in); err != nil {
-				answer(w, http.StatusBadRequest, clusterError{"the body cannot be read: " + err.Error()})
-				return
-			}
 		}
 		out, err := act(s.cfg.Cluster, r, in)
 		if refusal, ok := errors.AsType[Refusal](err); ok {

@@ -19,6 +19,7 @@ func (n *node) buildAdmin(context.Context) error {
 	}
 	n.admin = admin.New(cfg)
 	n.admin.Check("store", n.store.Ping)
+	n.admin.HandleSync(n.sync)
 	if n.shared != nil {
 		n.admin.Check("lease", func(context.Context) error {
 			if !n.shared.Sure() {

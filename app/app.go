@@ -127,6 +127,9 @@ func (n *node) start(ctx context.Context, g *errgroup.Group) {
 	if n.directory != nil {
 		g.Go(func() error { return n.enforce(ctx) })
 	}
+	g.Go(func() error { return n.rosters.Run(ctx) })
+	g.Go(func() error { return n.watchGroups(ctx) })
+	g.Go(func() error { return n.enforceGroups(ctx) })
 	if n.members != nil {
 		g.Go(func() error { return n.members.Run(ctx) })
 		g.Go(func() error { return n.recovery.Run(ctx) })

@@ -27,7 +27,7 @@ func TestRedisAwayFromPair(t *testing.T) {
 		t.Run(o.name, func(t *testing.T) {
 			t.Parallel()
 			r := redistest.Start(t)
-			pair := newPair(t, &txtar.Archive{}, filledStore(t, "alice bob carol\n"), r, "away:")
+			pair := newPair(t, &txtar.Archive{}, filledStore(t, begin{contacts: "alice bob carol\n"}), r, "away:")
 			for _, s := range pair {
 				s.cfg.Redis.Timeout = 500 * time.Millisecond
 				s.cfg.Admin.Listen = "127.0.0.1:0"

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/deskline/deskline/configs"
+	"github.com/deskline/deskline/people"
 	"github.com/deskline/deskline/store/redis"
 	"github.com/deskline/deskline/store/sqlite"
 )
@@ -24,6 +25,9 @@ type CheckResult struct {
 // certificate, the store, the addresses.
 func Check(ctx context.Context, cfg configs.Config) []CheckResult {
 	results := slices.Concat(checkCerts(ctx, cfg), []CheckResult{checkStore(ctx, cfg)}, checkIssuers(ctx, cfg), checkLDAP(ctx, cfg))
+	if cfg.Groups.Required {
+		results = append(results, checkGroups(ctx, cfg))
+	}
 	listeners := []struct{ name, addr string }{{"http.listen", cfg.HTTP.Listen}, {"admin.listen", cfg.Admin.Listen}}
 	if cfg.Cluster.Node != "" {
 		listeners = append(listeners, struct{ name, addr string }{"cluster.listen", cfg.Cluster.Listen})
@@ -66,6 +70,29 @@ func checkRedis(ctx context.Context, cfg configs.Config) CheckResult {
 	report, err := s.Inspect(ctx)
 	r.Detail, r.Warning = fmt.Sprintf("%s, %s", rc.Where(), report.Server), report.Warning
 	r.Err = errors.Join(err, s.Ping(ctx), s.Close())
+	return r
+}
+
+// checkGroups warns of a node that nobody could sign in to.
+func checkGroups(ctx context.Context, cfg configs.Config) CheckResult {
+	r := CheckResult{Name: "groups"}
+	n := len(cfg.Groups.Authorised)
+	if cfg.Store.Kind == "redis" || StoreMissing(cfg) == nil {
+		s, err := OpenStore(ctx, cfg, discard())
+		if err != nil {
+			r.Err = err
+			return r
+		}
+		records, err := s.GroupRecords(ctx)
+		if r.Err = errors.Join(err, s.Close()); r.Err != nil {
+			return r
+		}
+		n = len(people.Authorisations(records, cfg.Groups.Authorised...))
+	}
+	r.Detail = fmt.Sprintf("%d authorised", n)
+	if n == 0 {
+		r.Warning = "groups.required is on and no group is authorised, so nobody can sign in: deskline group authorise GROUP"
+	}
 	return r
 }
 

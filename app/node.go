@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/deskline/deskline/account"
@@ -26,6 +27,7 @@ import (
 	"github.com/deskline/deskline/ldap"
 	"github.com/deskline/deskline/oauth"
 	"github.com/deskline/deskline/offline"
+	"github.com/deskline/deskline/people"
 	"github.com/deskline/deskline/presence"
 	"github.com/deskline/deskline/private"
 	"github.com/deskline/deskline/roster"
@@ -75,6 +77,15 @@ type node struct {
 	members   *cluster.Members  // nil = the node stands alone
 	recovery  *cluster.Recovery // nil = the node stands alone
 
+	scope    *people.Scope
+	groups   *people.Groups
+	wish     atomic.Pointer[configs.Groups] // in force or soon
+	anyGroup atomic.Bool                    // some group is authorised
+	synced   []byte                         // the last synchronisation, as it is stored
+	syncTurn chan struct{}                  // held while synced is read or written
+	stirred  chan struct{}                  // the groups have changed
+	look     chan struct{}                  // the groups are to be read again
+
 	public, private net.Listener
 }
 
@@ -87,7 +98,7 @@ func build(ctx context.Context, o Options) (*node, error) {
 		}
 		n.domains = append(n.domains, j)
 	}
-	for _, step := range []func(context.Context) error{n.buildStore, n.buildDirectory, n.buildShared, n.buildCluster, n.buildCore, n.buildDoors, n.buildAdmin, n.demo, n.wake} {
+	for _, step := range []func(context.Context) error{n.buildStore, n.buildDirectory, n.buildShared, n.buildCluster, n.buildGroups, n.buildCore, n.buildDoors, n.buildAdmin, n.demo, n.loadGroups, n.wake} {
 		if err := step(ctx); err != nil {
 			n.close()
 			return nil, err
@@ -190,9 +201,9 @@ func (n *node) buildCore(ctx context.Context) error {
 	}
 	n.router = router.New(router.Config{
 		Domains: n.domains, Registry: registry, Mailboxes: mailboxes, Table: table,
-		Mux: n.mux, Accounts: n.accounts, Log: n.log,
+		Mux: n.mux, Accounts: chatters{n}, Scope: n.related(), Log: n.log,
 	})
-	n.rosters = roster.New(roster.Config{Store: n.store, Router: n.router, Accounts: n.accounts, MaxContacts: n.cfg.Limits.Contacts, Log: n.log})
+	n.rosters = roster.New(roster.Config{Store: n.store, Router: n.router, Accounts: chatters{n}, Automatic: automatic{n.groups}, MaxContacts: n.cfg.Limits.Contacts, Log: n.log})
 	n.offline = offline.New(offline.Config{Store: n.store, Outlet: outlet{n.router}, Limits: offlineLimits(n.cfg), Log: n.log})
 	seen := &lastSeen{}
 	n.presence = presence.New(presence.Config{Router: n.router, Contacts: n.rosters, Kept: n.offline, Seen: seen, Log: n.log})
@@ -226,7 +237,7 @@ func (n *node) buildCore(ctx context.Context) error {
 		hints = discovery.Hostnames{Directory: n}
 	}
 	sc := session.Config{
-		Domains: n.domains, Node: router.NodeID(n.cfg.Cluster.Node), Auth: n.accounts, Router: n.router, Observer: n.presence, Metrics: n.metrics, Hints: hints,
+		Domains: n.domains, Node: router.NodeID(n.cfg.Cluster.Node), Auth: n.accounts, Router: n.router, Observer: n.presence, Metrics: n.metrics, Hints: hints, Admit: n.admit,
 		Features: append([]byte(streamFeatures), disco.Caps(n.mux)...),
 		Limits:   sessionLimits(n.cfg), PingAfter: 5 * time.Minute, PingWait: time.Minute, Log: n.log,
 	}

@@ -18,6 +18,9 @@ import (
 	"github.com/deskline/deskline/xmpp/jid"
 )
 
+// localSource names the local accounts among the sources of people.
+const localSource = "local"
+
 // joined are the parts that know people, and those that are told of them.
 type joined struct {
 	index   *people.Index
@@ -69,7 +72,10 @@ func (n *node) buildPeople() {
 		}
 	}
 	p.local = people.NewLocal(people.LocalConfig{Domains: domains, Page: n.localPeople, Mark: n.accountsMark, Log: n.log})
-	n.addPeople("local", domains, p.local)
+	n.addPeople(localSource, domains, p.local)
+	for _, s := range p.sources {
+		n.groups.Expect(s.name, s.domains)
+	}
 	c := search.Config{Index: p.index, Visibility: n.findable(), Limits: searchLimits(n.cfg), Searched: n.metrics.Searched, Refused: n.metrics.SearchRefused}
 	if n.cfg.Search.Enabled != "on" {
 		c.Expected = n.isSearched

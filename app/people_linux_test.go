@@ -19,7 +19,7 @@ import (
 // any more, on each of them.
 func TestPeopleOnEachNode(t *testing.T) {
 	t.Parallel()
-	pair := newPair(t, &txtar.Archive{}, filledStore(t, ""), redistest.Start(t, "--appendfsync", "no"), "people:")
+	pair := newPair(t, &txtar.Archive{}, filledStore(t, begin{}), redistest.Start(t, "--appendfsync", "no"), "people:")
 	defer pair.stop()
 	if err := pair.start(); err != nil {
 		t.Fatal(err)

@@ -58,6 +58,7 @@ func (n *node) apply(ctx context.Context, cfg configs.Config) error {
 	n.sessions.SetLimits(sessionLimits(cfg))
 	n.bosh.SetConfig(n.boshConfig(cfg))
 	n.websocket.SetLimits(webSocketLimits(cfg))
+	n.setGroups(cfg)
 	if n.level != nil && cfg.Log.Level != n.cfg.Log.Level {
 		n.level.Set(cfg.Log.SlogLevel())
 	}

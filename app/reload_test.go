@@ -114,6 +114,8 @@ var probes = map[string]func(n *node) any{
 	"ldap.refresh":                  func(n *node) any { return n.directory.Settings().Refresh },
 	"ldap.page_size":                func(n *node) any { return n.directory.Settings().PageSize },
 	"ldap.login_cache":              func(n *node) any { return n.accounts.Config().LoginCache },
+	"groups.required":               func(n *node) any { return n.wish.Load().Required },
+	"groups.authorised":             func(n *node) any { return slices.Clone(n.wish.Load().Authorised) },
 	"certs.cert_file":               func(n *node) any { return n.certs.Fingerprint() },
 	"certs.key_file":                func(n *node) any { return n.certs.Fingerprint() },
 	"certs.dir":                     func(n *node) any { return n.certs.Fingerprint() },
@@ -191,6 +193,7 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 		"cluster.internal_url": "http://192.0.2.1", "cluster.key": "MDEyMzQ1Njc4OWFiY2RlZg==", "cluster.seeds_file": "seeds",
 		"redis.url": "redis://redis.example.com", "redis.password": "secret", "redis.prefix": "other:", "redis.tls.ca_file": "ca.pem",
 		"search.unit": "OU=Agents", "redis.tls.server_name": "redis.example.com", "redis.sentinel.username": "a", "redis.sentinel.password": "secret",
+		"users.jid":    "{login}-x",
 		"ldap.ca_file": "ca.pem", "ldap.server_name": "ldap.example.com", "ldap.bind_password": "secret", "ldap.base": "dc=example,dc=net",
 		"ldap.group_base": "ou=groups,dc=example,dc=com", "ldap.filter": "(uid=*)", "ldap.group_filter": "(cn=*)",
 		"ldap.enabled.filter": "(o=x)", "ldap.enabled.attribute": "agent", "ldap.enabled.value": "yes",
@@ -200,6 +203,7 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 		"certs.hosts": "a.example", "certs.acme.hosts": "a.example",
 		"ldap.urls": "ldap://127.0.0.1:2", "ldap.domains": "localhost", "ldap.enabled.groups": "cn=chat,dc=example,dc=com",
 		"cluster.seeds": "n2.example.com", "redis.cluster.addrs": "redis.example.com:6379",
+		"groups.authorised": "Agents",
 	}
 	if strings.HasPrefix(k.path, "cluster.") { // a node has a name, an address and a pair
 		cfg.Cluster.Node, cfg.Cluster.PublicURL = texts["cluster.node"], texts["cluster.public_url"]
@@ -213,6 +217,8 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 			t.Fatal(err)
 		}
 		cfg.Auth.OAuth = next.Auth.OAuth
+	case k.path == "scope.tenants":
+		cfg.Scope.Tenants = [][]string{{cfg.Domains[0]}}
 	case k.path == "certs.cert_file" || k.path == "certs.key_file":
 		cfg.Certs.CertFile, cfg.Certs.KeyFile = certFile, keyFile
 	case k.path == "certs.acme.enabled":

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -33,16 +34,17 @@ const (
 var people = []string{"alice", "bob", "carol", "dave", "eve"}
 
 // TestScripts plays each conversation with a node of its own, once over each
-// door. Three files may stand behind a script: deskline.yaml is the configuration,
-// each line of contacts names people who have each other as contacts, and each
-// of people says what somebody is called, with a mail address behind a comma.
+// door. Files may stand behind a script: deskline.yaml is the configuration, each
+// line of contacts names people who have each other as contacts, each of accounts
+// people of other domains, each of groups one group and its members, and each of
+// people says what somebody is called, with a mail address behind a comma.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob(filepath.Join("..", "testdata", "script", "*.txtar"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scripts: %v", err)
 	}
-	stores := map[string][]byte{} // by contacts
+	stores := map[string][]byte{} // by what is in them
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {
@@ -53,13 +55,13 @@ func TestScripts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		contacts := cast(archive)
-		if stores[contacts] == nil {
-			stores[contacts] = filledStore(t, contacts)
+		begin := beginning(archive)
+		if stores[begin.String()] == nil {
+			stores[begin.String()] = filledStore(t, begin)
 		}
 		t.Run(strings.TrimSuffix(script.Name, ".txtar"), func(t *testing.T) {
 			t.Parallel()
-			playBoth(t, script, archive, stores[contacts])
+			playBoth(t, script, archive, stores[begin.String()])
 		})
 	}
 }
@@ -77,7 +79,7 @@ func playBoth(t *testing.T, script *xmpptest.Script, archive *txtar.Archive, sto
 			if err == nil {
 				err = xmpptest.Play(t.Context(), xmpptest.Config{
 					Domain: domain, Password: secret, Door: door, URL: s.url,
-					Restart: func(context.Context) error { s.stop(); return s.start() },
+					Restart: func(context.Context) error { s.stop(); return s.start() }, Administer: s.administer,
 				}, script)
 			}
 			if err != nil {
@@ -91,7 +93,7 @@ func playBoth(t *testing.T, script *xmpptest.Script, archive *txtar.Archive, sto
 // way than the script.
 func TestWrongScripts(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, &txtar.Archive{}, filledStore(t, ""))
+	s := newServer(t, &txtar.Archive{}, filledStore(t, begin{}))
 	defer s.stop()
 	if err := s.start(); err != nil {
 		t.Fatal(err)
@@ -127,26 +129,41 @@ func TestWrongScripts(t *testing.T) {
 	}
 }
 
-// cast returns what filledStore takes.
-func cast(archive *txtar.Archive) string {
-	all := ""
+// begin is what a script's store has beside the accounts of people.
+type begin struct{ contacts, accounts, groups, names string }
+
+func (b begin) String() string {
+	return strings.Join([]string{b.contacts, b.accounts, b.groups, b.names}, "\x00")
+}
+
+func beginning(archive *txtar.Archive) (b begin) {
 	for _, f := range archive.Files {
 		switch f.Name {
 		case "contacts":
-			all += string(f.Data)
+			b.contacts = string(f.Data)
+		case "accounts":
+			b.accounts = string(f.Data)
+		case "groups":
+			b.groups = string(f.Data)
 		case "people":
-			for line := range strings.Lines(string(f.Data)) {
-				all += "= " + line
-			}
+			b.names = string(f.Data)
 		}
 	}
-	return all
+	return b
+}
+
+// address is that of one of people, or of an account written in full.
+func address(name string) jid.JID {
+	if !strings.Contains(name, "@") {
+		name += "@" + domain
+	}
+	return jid.MustParse(name)
 }
 
 // named gives an account the name and the address in the lines of people.
-func named(a auth.Account, contacts string) auth.Account {
-	for line := range strings.Lines(contacts) {
-		if rest, ok := strings.CutPrefix(line, "= "+a.JID.Local()+" "); ok {
+func named(a auth.Account, names string) auth.Account {
+	for line := range strings.Lines(names) {
+		if rest, ok := strings.CutPrefix(line, a.JID.Local()+" "); ok {
 			name, email, _ := strings.Cut(rest, ",")
 			a.Name, a.Email = strings.TrimSpace(name), strings.TrimSpace(email)
 		}
@@ -154,28 +171,33 @@ func named(a auth.Account, contacts string) auth.Account {
 	return a
 }
 
-// filledStore returns a store file with the accounts of all people and the
-// contacts that each line lists; a line that begins with = names somebody.
-func filledStore(t *testing.T, contacts string) []byte {
+// filledStore returns a store file with the accounts of all people and what a
+// script begins with.
+func filledStore(t *testing.T, b begin) []byte {
 	t.Helper()
+	member := map[jid.JID][]string{}
+	for line := range strings.Lines(b.groups) {
+		group, names, _ := strings.Cut(line, ":")
+		for _, name := range strings.Fields(names) {
+			member[address(name)] = append(member[address(name)], group)
+		}
+	}
 	path := filepath.Join(t.TempDir(), "deskline.db")
 	store, err := sqlite.Open(t.Context(), sqlite.Config{Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}
 	accounts := auth.New(store, auth.Config{Mechanisms: []string{"SCRAM-SHA-256", "PLAIN"}})
-	for _, name := range people {
-		if err := accounts.Create(t.Context(), named(auth.Account{JID: jid.MustParse(name + "@" + domain)}, contacts), secret); err != nil {
+	for _, name := range append(slices.Clone(people), strings.Fields(b.accounts)...) {
+		a := named(auth.Account{JID: address(name), Groups: member[address(name)]}, b.names)
+		if err := accounts.Create(t.Context(), a, secret); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for line := range strings.Lines(contacts) {
-		if strings.HasPrefix(line, "=") {
-			continue
-		}
+	for line := range strings.Lines(b.contacts) {
 		var friends []roster.Friend
 		for _, name := range strings.Fields(line) {
-			friends = append(friends, roster.Friend{JID: jid.MustParse(name + "@" + domain)})
+			friends = append(friends, roster.Friend{JID: address(name)})
 		}
 		if err := roster.Befriend(t.Context(), store, friends); err != nil {
 			t.Fatal(err)
@@ -211,7 +233,7 @@ func newServer(t *testing.T, archive *txtar.Archive, store []byte) *stage {
 		switch f.Name {
 		case "deskline.yaml":
 			yaml = f.Data
-		case "contacts", "people":
+		case "contacts", "accounts", "groups", "people":
 		default:
 			t.Fatalf("%s means nothing here", f.Name)
 		}
@@ -220,7 +242,10 @@ func newServer(t *testing.T, archive *txtar.Archive, store []byte) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Domains = []string{domain}
+	if !slices.Contains(cfg.Domains, domain) {
+		cfg.Domains = []string{domain}
+	}
+	cfg.Groups.Refresh = time.Second
 	cfg.DataDir = t.TempDir()
 	cfg.HTTP.Listen, cfg.Admin.Listen = "127.0.0.1:0", "off"
 	// Shorter than a file may ask for: clients that vanish are missed soon.

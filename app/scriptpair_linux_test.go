@@ -111,9 +111,9 @@ func TestScriptsOnPair(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		contacts := cast(archive)
-		if stores[contacts] == nil {
-			stores[contacts] = filledStore(t, contacts)
+		begin := beginning(archive)
+		if stores[begin.String()] == nil {
+			stores[begin.String()] = filledStore(t, begin)
 		}
 		name := strings.TrimSuffix(script.Name, ".txtar")
 		t.Run(name, func(t *testing.T) {
@@ -131,7 +131,7 @@ func TestScriptsOnPair(t *testing.T) {
 					if way.turn && name == "conflict" {
 						t.Skip("with no connection of its own nothing proves that a client got the last response")
 					}
-					pair := newPair(t, archive, stores[contacts], r, name+"-"+way.name+":")
+					pair := newPair(t, archive, stores[begin.String()], r, name+"-"+way.name+":")
 					defer pair.stop()
 					if err := pair.start(); err != nil {
 						t.Fatal(err)
@@ -142,7 +142,7 @@ func TestScriptsOnPair(t *testing.T) {
 					}
 					err := xmpptest.Play(t.Context(), xmpptest.Config{
 						Domain: domain, Password: secret, Door: way.door, URL: url,
-						Restart: func(context.Context) error { pair.stop(); return pair.start() },
+						Restart: func(context.Context) error { pair.stop(); return pair.start() }, Administer: pair[0].administer,
 					}, script)
 					if err != nil {
 						t.Error(err)

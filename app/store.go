@@ -13,6 +13,7 @@ import (
 	"github.com/deskline/deskline/configs"
 	"github.com/deskline/deskline/info"
 	"github.com/deskline/deskline/offline"
+	"github.com/deskline/deskline/people"
 	"github.com/deskline/deskline/private"
 	"github.com/deskline/deskline/roster"
 	"github.com/deskline/deskline/store"
@@ -30,6 +31,7 @@ type Store interface {
 	vcard.Store
 	info.Store
 	cluster.Store
+	people.Store
 
 	// Meta returns one of the server's own values, nil if it was never set.
 	Meta(ctx context.Context, key string) ([]byte, error)

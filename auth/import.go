@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,15 @@ type ImportOptions struct {
 	// Workers is how many derive keys at a time; default: all processors. A
 	// server with clients should leave one to them.
 	Workers int
+	// Pattern makes local parts, as {login}_{company} of the two columns; default
+	// {login}.
+	Pattern string
+	// Increment puts a number behind a login that somebody has already, in place
+	// of refusing it.
+	Increment bool
+	// Assigned, if not nil, has passwords made that the file lacks. It is told of
+	// all that was made before the accounts are; on an error none is.
+	Assigned func([]Assigned) error
 }
 
 // LineError is what is wrong with one line of an import.
@@ -66,17 +76,28 @@ func (e *ImportError) Unwrap() []error {
 }
 
 // Import creates the accounts of a CSV file in a domain and returns how many.
-// The columns are user, password, name, email and groups, of which the last
-// three may be absent and groups are separated by semicolons; a first line with
-// these words puts them in another order. All accounts are created or none: an
+// The columns are user, password, name, email, groups and company, of which the
+// last four may be absent and groups are separated by semicolons; a first line
+// with these words puts them in another order. All accounts are created or none: an
 // *ImportError tells which lines are wrong.
 func (s *Service) Import(ctx context.Context, r io.Reader, domain string, o ImportOptions) (int, error) {
-	rows, err := readRows(r, domain)
+	o.Pattern = cmp.Or(o.Pattern, loginMark)
+	rows, err := readRows(r, domain, o)
 	if err != nil {
 		return 0, err
 	}
-	if err := s.refuseExisting(ctx, rows); err != nil {
+	if o.Increment {
+		err = s.increment(ctx, rows, o.Pattern, domain)
+	} else {
+		err = s.refuseExisting(ctx, rows)
+	}
+	if err != nil {
 		return 0, err
+	}
+	if o.Assigned != nil {
+		if err := o.Assigned(generate(rows)); err != nil {
+			return 0, fmt.Errorf("import accounts: %w", err)
+		}
 	}
 	accounts, err := s.deriveRows(ctx, rows, o)
 	if err != nil {

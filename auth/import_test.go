@@ -26,10 +26,10 @@ func TestImport(t *testing.T) {
 		{"unknown column", "user,password,phone\n", "", []string{`line 1: column "phone" is unknown`}},
 		{"column twice", "user,password,user\n", "", []string{`line 1: column "user" is there twice`}},
 		{
-			"wrong lines", "carol,pw\n,pw\nbob\nd ave,pw\ncarol,x\nerin,x,E,nobody\nfrank,x,,,,more\nalice@other.com,x\n", "",
+			"wrong lines", "carol,pw\n,pw\nbob\nd ave,pw\ncarol,x\nerin,x,E,nobody\nfrank,x,,,,,more\nalice@other.com,x\n", "",
 			[]string{
 				"line 2: user is missing", "line 3: password cannot be used: it is empty", `line 4: user "d ave"`,
-				"line 5: user carol is on line 1 already", `line 6: email "nobody"`, "line 7: 6 fields", `line 8: user "alice@other.com"`,
+				"line 5: user carol is on line 1 already", `line 6: email "nobody"`, "line 7: 7 fields", `line 8: user "alice@other.com"`,
 			},
 		},
 		{"existing accounts", "carol,pw\nbob,pw\nalice,pw", "", []string{"line 2: account exists: bob@", "line 3: account exists: alice@"}},

@@ -20,12 +20,14 @@ const (
 	maxGroups     = 100
 )
 
-var columns = []string{"user", "password", "name", "email", "groups"}
+var columns = []string{"user", "password", "name", "email", "groups", "company"}
 
 // row is one line of an import.
 type row struct {
 	line     int
 	account  Account
+	login    string
+	company  string
 	password string
 }
 
@@ -49,6 +51,7 @@ func (c *collector) err() error {
 // rowReader gathers the rows of a file and what is wrong with them.
 type rowReader struct {
 	domain string
+	o      ImportOptions
 	order  []string // names of the columns
 	rows   []row
 	lines  map[string]int // by JID
@@ -56,14 +59,14 @@ type rowReader struct {
 }
 
 // readRows reads the whole file and refuses it for any wrong line.
-func readRows(r io.Reader, domain string) ([]row, error) {
+func readRows(r io.Reader, domain string, o ImportOptions) ([]row, error) {
 	in := bufio.NewReader(r)
 	if mark, err := in.Peek(3); err == nil && string(mark) == "\ufeff" {
 		_, _ = in.Discard(3) // peeked
 	}
 	file := csv.NewReader(in)
 	file.FieldsPerRecord = -1
-	rr := rowReader{domain: domain, order: columns, lines: make(map[string]int)}
+	rr := rowReader{domain: domain, o: o, order: columns, lines: make(map[string]int)}
 	for first := true; ; first = false {
 		fields, err := file.Read()
 		if errors.Is(err, io.EOF) {
@@ -94,12 +97,12 @@ func (rr *rowReader) take(fields []string, line int, first bool) bool {
 		rr.order = order
 		return true
 	}
-	parsed, err := parseRow(fields, rr.order, rr.domain)
+	parsed, err := rr.parse(fields)
 	if err != nil {
 		return rr.wrong.add(line, err)
 	}
 	key := parsed.account.JID.String()
-	if before, twice := rr.lines[key]; twice {
+	if before, twice := rr.lines[key]; twice && !rr.o.Increment {
 		return rr.wrong.add(line, fmt.Errorf("user %s is on line %d already", parsed.account.JID.Local(), before))
 	}
 	parsed.line = line
@@ -138,8 +141,9 @@ func header(fields []string) ([]string, error) {
 	return order, nil
 }
 
-func parseRow(fields, order []string, domain string) (row, error) {
+func (rr *rowReader) parse(fields []string) (row, error) {
 	var r row
+	order, domain := rr.order, rr.domain
 	if len(fields) > len(order) {
 		return r, fmt.Errorf("%d fields, at most %d expected", len(fields), len(order))
 	}
@@ -154,13 +158,19 @@ func parseRow(fields, order []string, domain string) (row, error) {
 	if user == "" {
 		return r, errors.New("user is missing")
 	}
-	r.account.JID = owner(strings.TrimSuffix(user, "@"+domain), domain)
-	if r.account.JID.IsZero() {
-		return r, fmt.Errorf("user %q is no valid name", user)
+	r.login, r.company = strings.TrimSuffix(user, "@"+domain), strings.TrimSpace(byName["company"])
+	if r.company == "" && strings.Contains(rr.o.Pattern, companyMark) {
+		return r, errors.New("company is missing, which users.jid asks for")
+	}
+	var err error
+	if r.account.JID, err = r.address(rr.o.Pattern, domain, 1); err != nil {
+		return r, err
 	}
 	r.password = byName["password"]
-	if _, err := sasl.PreparePassword(r.password); err != nil {
-		return r, err
+	if r.password != "" || rr.o.Assigned == nil {
+		if _, err := sasl.PreparePassword(r.password); err != nil {
+			return r, err
+		}
 	}
 	r.account.Name = strings.TrimSpace(byName["name"])
 	r.account.Email = strings.TrimSpace(byName["email"])

@@ -35,6 +35,9 @@ type Config struct {
 	LDAP      LDAP      `key:"ldap"`
 	Auth      Auth      `key:"auth"`
 	Search    Search    `key:"search"`
+	Users     Users     `key:"users"`
+	Groups    Groups    `key:"groups"`
+	Scope     Scope     `key:"scope"`
 	Certs     Certs     `key:"certs"`
 	Admin     Admin     `key:"admin"`
 	Limits    Limits    `key:"limits"`
@@ -226,6 +229,9 @@ func Default() Config {
 			MaxDelay: 10 * time.Second, VerifiedTTL: 5 * time.Minute, ChangePassword: true,
 		},
 		Search: Search{Enabled: "auto", Local: true, MaxResults: 50, MinLength: 1, Rate: 300},
+		Users:  Users{JID: "{login}", Duplicates: "refuse"},
+		Groups: Groups{Largest: 5000, Refresh: 10 * time.Second, Sync: "automatic"},
+		Scope:  Scope{Mode: "open"},
 		Certs: Certs{
 			MinTLS: "1.2", ACME: ACME{Directory: "https://acme-v02.api.letsencrypt.org/directory", Challenge: "any"},
 		},

@@ -60,6 +60,7 @@ func (l *loader) validate() {
 	l.checkDoors()
 	l.checkAuth()
 	l.checkOAuth()
+	l.checkGroups()
 	l.checkCerts()
 	l.checkLimits()
 	l.checkCluster()

@@ -62,7 +62,7 @@ func (l *Local) Run(ctx context.Context, to Sink) error {
 		next, err := l.cfg.Mark(ctx)
 		if err == nil && (kicked || whole.IsZero() || !time.Now().Before(whole) || !bytes.Equal(next, mark)) {
 			// The mark is older than what is read, so no change is missed.
-			if err = to.Replace(ctx, l.all(ctx)); err == nil {
+			if err = to.Replace(ctx, l.All(ctx)); err == nil {
 				if whole.IsZero() {
 					close(l.first)
 				}
@@ -118,7 +118,8 @@ func jitter(d time.Duration) time.Duration {
 
 const page = 500
 
-func (l *Local) all(ctx context.Context) iter.Seq2[Person, error] {
+// All goes through everybody as the store has them now.
+func (l *Local) All(ctx context.Context) iter.Seq2[Person, error] {
 	return func(yield func(Person, error) bool) {
 		for _, domain := range l.cfg.Domains {
 			for after := ""; ; {

@@ -17,7 +17,7 @@ func BenchmarkBroadcast_50Contacts(b *testing.B) {
 	}
 	w := newWorld(b, sees...)
 	w.online(append(names, "alice/desk")...)
-	subscribers, err := w.Subscribers(b.Context(), person("alice"))
+	subscribers, _, err := w.Subscribers(b.Context(), person("alice"))
 	if err != nil {
 		b.Fatal(err)
 	}

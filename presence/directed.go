@@ -65,7 +65,7 @@ func (s *Service) directed(ctx context.Context, st *stanza.Stanza) error {
 			return s.cfg.Router.Refuse(ctx, st, stanza.NewError(stanza.Wait, "resource-constraint", "too many receivers of directed presence"))
 		}
 	}
-	if !s.cfg.Router.Local(st.To) {
+	if !s.cfg.Router.Reaches(st.From, st.To) {
 		return s.cfg.Router.Refuse(ctx, st, stanza.NewError(stanza.Cancel, "remote-server-not-found", ""))
 	}
 	return s.fail(ctx, st, s.forward(ctx, st))
@@ -118,7 +118,7 @@ func (s *Service) toldAnyway(ctx context.Context, from, to jid.JID, list []jid.J
 // forward delivers presence by its address: to one resource, or to all
 // available ones of an account (RFC 6121 §8.5.2.1.2, §8.5.3).
 func (s *Service) forward(ctx context.Context, st *stanza.Stanza) error {
-	if st.To.IsZero() || st.To.Local() == "" || !s.cfg.Router.Local(st.To) {
+	if st.To.IsZero() || st.To.Local() == "" || !s.cfg.Router.Reaches(st.From, st.To) {
 		return nil
 	}
 	if !st.To.IsBare() {
@@ -145,7 +145,7 @@ func (s *Service) forward(ctx context.Context, st *stanza.Stanza) error {
 // probe answers a probe that a client sent (RFC 6121 §4.3.2): only to those
 // who may see the account; others learn no more than that they may not.
 func (s *Service) probe(ctx context.Context, st *stanza.Stanza) error {
-	if st.To.IsZero() || !s.cfg.Router.Local(st.To) {
+	if st.To.IsZero() || !s.cfg.Router.Reaches(st.From, st.To) {
 		return nil
 	}
 	owner := st.To.Bare()

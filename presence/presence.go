@@ -9,6 +9,7 @@ package presence
 import (
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -21,10 +22,11 @@ import (
 
 // Contacts knows who may see whom. Lists are shared and must not be changed.
 type Contacts interface {
-	// Subscribers lists who sees the owner (subscription from or both).
-	Subscribers(ctx context.Context, owner jid.JID) ([]jid.JID, error)
-	// Subscriptions lists whom the owner sees (to or both).
-	Subscriptions(ctx context.Context, owner jid.JID) ([]jid.JID, error)
+	// Subscribers lists who sees the owner (subscription from or both), and goes
+	// through more who are not in the list; nil = there are none.
+	Subscribers(ctx context.Context, owner jid.JID) (own []jid.JID, more iter.Seq[jid.JID], err error)
+	// Subscriptions lists whom the owner sees (to or both) in the same way.
+	Subscriptions(ctx context.Context, owner jid.JID) (own []jid.JID, more iter.Seq[jid.JID], err error)
 	// MaySee reports whether contact sees owner.
 	MaySee(ctx context.Context, owner, contact jid.JID) (bool, error)
 	// HandleSubscription takes presence of type subscribe, subscribed,
@@ -146,7 +148,7 @@ func (s *Service) available(ctx context.Context, st *stanza.Stanza) error {
 // broadcast sends st to the subscribers and to the sender's own resources, its
 // own included (RFC 6121 §4.2.2).
 func (s *Service) broadcast(ctx context.Context, st *stanza.Stanza, own []router.Binding) error {
-	subscribers, err := s.cfg.Contacts.Subscribers(ctx, st.From.Bare())
+	subscribers, more, err := s.cfg.Contacts.Subscribers(ctx, st.From.Bare())
 	if err != nil {
 		return err
 	}
@@ -158,6 +160,11 @@ func (s *Service) broadcast(ctx context.Context, st *stanza.Stanza, own []router
 			return err
 		}
 		p.addAvailable(f, list)
+	}
+	if more != nil {
+		if p, err = s.addMore(ctx, p, *f, more); err != nil {
+			return err
+		}
 	}
 	p.addAvailable(f, own)
 	if st.Type == "" {
@@ -171,15 +178,33 @@ func (s *Service) broadcast(ctx context.Context, st *stanza.Stanza, own []router
 	return s.cfg.Router.Send(ctx, p.letters)
 }
 
+// addMore addresses a frame to contacts that no list has. Values are passed, so
+// that they need not be on the heap where there are no such contacts.
+func (s *Service) addMore(ctx context.Context, p post, f frame, more iter.Seq[jid.JID]) (post, error) {
+	for contact := range more {
+		list, err := s.cfg.Router.Registry().Lookup(ctx, contact)
+		if err != nil {
+			return p, err
+		}
+		p.addAvailable(&f, list)
+	}
+	return p, nil
+}
+
 // welcome tells a resource that came of everybody it sees: what probes would
 // bring, read from the registry instead (RFC 6121 §4.3). Nothing is said of
 // contacts who are away: a client takes them for that anyway, and most are.
 func (s *Service) welcome(ctx context.Context, own router.Binding) {
 	bare := own.Full.Bare()
-	contacts, err := s.cfg.Contacts.Subscriptions(ctx, bare)
+	contacts, more, err := s.cfg.Contacts.Subscriptions(ctx, bare)
 	var p post
 	for _, contact := range contacts {
 		_, e := s.tell(ctx, &p, contact, &own)
+		err = errors.Join(err, e)
+	}
+	if more != nil {
+		var e error
+		p, e = s.tellMore(ctx, p, own, more)
 		err = errors.Join(err, e)
 	}
 	_, e := s.tell(ctx, &p, bare, &own)
@@ -187,6 +212,16 @@ func (s *Service) welcome(ctx context.Context, own router.Binding) {
 	if err != nil {
 		s.cfg.Log.WarnContext(ctx, "contacts of a new resource", "jid", own.Full.String(), "err", err)
 	}
+}
+
+func (s *Service) tellMore(ctx context.Context, p post, own router.Binding, more iter.Seq[jid.JID]) (post, error) {
+	var errs []error
+	for contact := range more {
+		if _, err := s.tell(ctx, &p, contact, &own); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return p, errors.Join(errs...)
 }
 
 // tell addresses the presence of owner's resources to one receiver and reports

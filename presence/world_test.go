@@ -3,6 +3,7 @@ package presence_test
 import (
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"slices"
 	"strings"
@@ -47,8 +48,9 @@ type world struct {
 	desks    map[string]*desk
 
 	sees   []string
-	known  []jid.JID // subscribers, if they need not be found
-	broken bool      // the roster cannot be read
+	known  []jid.JID         // subscribers, if they need not be found
+	more   iter.Seq[jid.JID] // automatic ones
+	broken bool              // the roster cannot be read
 	calls  []string
 }
 
@@ -81,19 +83,21 @@ func (w *world) list(pick func(seen, sees string) (string, bool)) ([]jid.JID, er
 	return found, nil
 }
 
-func (w *world) Subscribers(_ context.Context, owner jid.JID) ([]jid.JID, error) {
+func (w *world) Subscribers(_ context.Context, owner jid.JID) ([]jid.JID, iter.Seq[jid.JID], error) {
 	if w.known != nil {
-		return w.known, nil
+		return w.known, w.more, nil
 	}
-	return w.list(func(seen, sees string) (string, bool) { return sees, seen == owner.Local() })
+	list, err := w.list(func(seen, sees string) (string, bool) { return sees, seen == owner.Local() })
+	return list, w.more, err
 }
 
-func (w *world) Subscriptions(_ context.Context, owner jid.JID) ([]jid.JID, error) {
-	return w.list(func(seen, sees string) (string, bool) { return seen, sees == owner.Local() })
+func (w *world) Subscriptions(_ context.Context, owner jid.JID) ([]jid.JID, iter.Seq[jid.JID], error) {
+	list, err := w.list(func(seen, sees string) (string, bool) { return seen, sees == owner.Local() })
+	return list, w.more, err
 }
 
 func (w *world) MaySee(ctx context.Context, owner, contact jid.JID) (bool, error) {
-	list, err := w.Subscribers(ctx, owner)
+	list, _, err := w.Subscribers(ctx, owner)
 	return slices.Contains(list, contact), err
 }
 

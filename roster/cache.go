@@ -20,7 +20,8 @@ type snapshot struct {
 	requests      int       // pending in
 }
 
-func newSnapshot(r *Roster) *snapshot {
+// newSnapshot leaves out contacts that cannot be reached; nil reaches all.
+func newSnapshot(r *Roster, reaches func(jid.JID) bool) *snapshot {
 	s := &snapshot{ver: r.Ver, loaded: time.Now()}
 	var from, to int
 	for i := range r.Items {
@@ -31,6 +32,9 @@ func newSnapshot(r *Roster) *snapshot {
 	s.subscriptions = make([]jid.JID, 0, to)
 	for i := range r.Items {
 		it := &r.Items[i]
+		if reaches != nil && !reaches(it.JID) {
+			continue
+		}
 		st := StateOf(it)
 		if st.Seen() {
 			s.subscribers = append(s.subscribers, it.JID)

@@ -3,7 +3,6 @@ package roster
 import (
 	"bytes"
 	"slices"
-	"strconv"
 
 	"github.com/deskline/deskline/xmpp/jid"
 	"github.com/deskline/deskline/xmpp/stanza"
@@ -85,9 +84,9 @@ func find(items []Item, contact jid.JID) int {
 	return slices.IndexFunc(items, func(it Item) bool { return it.JID == contact })
 }
 
-func appendQuery(dst []byte, ver uint64) []byte {
+func appendQuery(dst []byte, ver string) []byte {
 	dst = append(dst, `<query xmlns='jabber:iq:roster' ver='`...)
-	dst = strconv.AppendUint(dst, ver, 10)
+	dst = append(dst, ver...)
 	return append(dst, `'>`...)
 }
 

@@ -21,11 +21,14 @@ func (s *Service) HandleSubscription(ctx context.Context, st *stanza.Stanza) err
 	if out.From == out.To {
 		return s.cfg.Router.Refuse(ctx, st, stanza.ErrNotAllowed())
 	}
-	unreachable := s.unreachable(out.To)
+	unreachable := s.unreachable(out.From, out.To)
 	if unreachable != nil && a == Subscribe {
 		return s.cfg.Router.Refuse(ctx, st, unreachable)
 	}
-	err := s.outbound(ctx, out, a, unreachable)
+	done, err := s.subscribeAutomatic(ctx, st, a)
+	if !done && err == nil {
+		err = s.outbound(ctx, out, a, unreachable)
+	}
 	if err == nil {
 		return nil
 	}
@@ -37,8 +40,8 @@ func (s *Service) HandleSubscription(ctx context.Context, st *stanza.Stanza) err
 }
 
 // unreachable returns why a contact can have no account here, nil if it can.
-func (s *Service) unreachable(contact jid.JID) *stanza.Error {
-	if !s.cfg.Router.Local(contact) {
+func (s *Service) unreachable(owner, contact jid.JID) *stanza.Error {
+	if !s.cfg.Router.Reaches(owner, contact) {
 		return stanza.NewError(stanza.Cancel, "remote-server-not-found", "")
 	}
 	if contact.Local() == "" {
@@ -72,7 +75,7 @@ func (s *Service) inbound(ctx context.Context, st *stanza.Stanza, a Action) erro
 	}
 	t := transition{s: s, owner: st.To, contact: st.From, dir: Inbound, action: a, request: st}
 	err = s.update(ctx, t.owner, t.edit, func(ver uint64) {
-		if t.step.Forward {
+		if t.step.Forward && !s.automatic(st.To, st.From) { // nothing changes for clients then
 			s.deliver(ctx, st, a)
 		}
 		t.push(ctx, ver)
@@ -182,7 +185,7 @@ func (t *transition) push(ctx context.Context, ver uint64) {
 func (t *transition) share(ctx context.Context) error {
 	p := t.s.cfg.Presence
 	switch {
-	case p == nil:
+	case p == nil, t.s.automatic(t.owner, t.contact):
 		return nil
 	case t.step.Reply, t.step.Next.Seen() && !t.from.Seen():
 		return p.SendCurrent(ctx, t.owner, t.contact)
@@ -205,7 +208,7 @@ func (s *Service) Redeliver(ctx context.Context, full jid.JID) error {
 		return err
 	}
 	for i := range r.Items {
-		if !r.Items[i].PendingIn {
+		if !r.Items[i].PendingIn || s.automatic(owner, r.Items[i].JID) {
 			continue
 		}
 		took, err := s.cfg.Router.SendFull(ctx, full, r.Items[i].request(owner))
@@ -240,7 +243,7 @@ func (s *Service) Forget(bare jid.JID) { s.cache.forget(bare.Bare()) }
 
 // part tells a contact that the owner ends what was between them.
 func (s *Service) part(ctx context.Context, owner jid.JID, it *Item) error {
-	if s.unreachable(it.JID) != nil {
+	if s.unreachable(owner, it.JID) != nil {
 		return nil
 	}
 	var errs []error
@@ -248,7 +251,7 @@ func (s *Service) part(ctx context.Context, owner jid.JID, it *Item) error {
 	if st.Sees() || st.Ask() {
 		errs = append(errs, s.inbound(ctx, notice(owner, it.JID, Unsubscribe), Unsubscribe))
 	}
-	if st.Seen() && s.cfg.Presence != nil {
+	if st.Seen() && s.cfg.Presence != nil && !s.automatic(owner, it.JID) {
 		errs = append(errs, s.cfg.Presence.SendUnavailable(ctx, owner, it.JID))
 	}
 	if st.Seen() || st.PendingIn() {

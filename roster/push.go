@@ -12,14 +12,28 @@ import (
 // The change is safe already, so trouble is logged only; the client catches up
 // by the version.
 func (s *Service) push(ctx context.Context, owner jid.JID, ver uint64, it *Item) {
-	inner := it.appendXML(appendQuery(nil, ver))
+	p := s.picture()
+	inner := shown(p, owner, it).appendXML(appendQuery(nil, version(p, owner, ver)))
 	s.pushXML(ctx, owner, append(inner, `</query>`...))
 }
 
+// pushRemoval tells that an item is gone, or what is left of it by itself.
 func (s *Service) pushRemoval(ctx context.Context, owner jid.JID, ver uint64, contact jid.JID) {
-	inner := append(appendQuery(nil, ver), `<item jid='`...)
-	inner = stanza.AppendEscaped(inner, contact.String())
-	s.pushXML(ctx, owner, append(inner, `' subscription='remove'/></query>`...))
+	if s.automatic(owner, contact) {
+		s.push(ctx, owner, ver, &Item{JID: contact})
+		return
+	}
+	inner := appendRemoval(appendQuery(nil, version(s.picture(), owner, ver)), contact)
+	s.pushXML(ctx, owner, append(inner, `</query>`...))
+}
+
+func appendRemoval(dst []byte, contact jid.JID) []byte {
+	dst = stanza.AppendEscaped(append(dst, `<item jid='`...), contact.String())
+	return append(dst, `' subscription='remove'/>`...)
+}
+
+func (s *Service) pushID() string {
+	return "push-" + s.prefix + "-" + strconv.FormatUint(s.pushes.Add(1), 36)
 }
 
 func (s *Service) pushXML(ctx context.Context, owner jid.JID, inner []byte) {
@@ -38,7 +52,7 @@ func (s *Service) pushXML(ctx context.Context, owner jid.JID, inner []byte) {
 		}
 		one := push.Clone()
 		one.From, one.To = owner, bindings[i].Full
-		one.ID = "push-" + s.prefix + "-" + strconv.FormatUint(s.pushes.Add(1), 36)
+		one.ID = s.pushID()
 		s.send(ctx, one.To, one)
 	}
 }

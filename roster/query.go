@@ -46,16 +46,13 @@ func (s *Service) get(ctx context.Context, req *mux.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a := el.SelectAttr("ver"); a != nil && a.Value == strconv.FormatUint(r.Ver, 10) {
+	p := s.picture()
+	ver := version(p, req.Owner, r.Ver)
+	if a := el.SelectAttr("ver"); a != nil && a.Value == ver {
 		return nil, nil
 	}
-	reply := appendQuery(make([]byte, 0, 64+96*len(r.Items)), r.Ver)
-	for i := range r.Items {
-		if !r.Items[i].hidden() {
-			reply = r.Items[i].appendXML(reply)
-		}
-	}
-	return append(reply, `</query>`...), nil
+	reply := appendQuery(make([]byte, 0, 64+96*len(r.Items)), ver)
+	return append(appendItems(reply, p, req.Owner, &r), `</query>`...), nil
 }
 
 // set answers a roster set (RFC 6121 §2.3, §2.4, §2.5).
@@ -131,9 +128,13 @@ func parseGroups(item *etree.Element) ([]string, error) {
 // the client's to set.
 func (s *Service) put(ctx context.Context, owner jid.JID, want Item) error {
 	var it Item
+	says := byHand(s.picture(), owner, &want)
 	return s.update(ctx, owner, func(r *Roster) (change, error) {
 		it = want
 		i := find(r.Items, want.JID)
+		if i < 0 && !says {
+			return change{}, nil // an automatic contact as it is
+		}
 		if i >= 0 {
 			it = r.Items[i]
 			it.Name, it.Groups = want.Name, want.Groups
@@ -170,6 +171,9 @@ func (s *Service) remove(ctx context.Context, owner, contact jid.JID) error {
 	err := s.update(ctx, owner, func(r *Roster) (change, error) {
 		i := find(r.Items, contact)
 		if i < 0 || r.Items[i].hidden() {
+			if s.automatic(owner, contact) {
+				return change{}, errAutomatic()
+			}
 			return change{}, stanza.ErrItemNotFound()
 		}
 		old = r.Items[i]

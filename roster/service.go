@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"iter"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,9 @@ type Presence interface {
 	SendCurrent(ctx context.Context, owner, contact jid.JID) error
 	// SendUnavailable sends unavailable presence of these resources.
 	SendUnavailable(ctx context.Context, owner, contact jid.JID) error
+	// Introduce tells resources of one account of the presence of contacts that
+	// came, and that those who left are gone for them.
+	Introduce(ctx context.Context, to []router.Binding, came, left []jid.JID) error
 }
 
 // Config joins a Service to the rest of the node.
@@ -42,9 +46,10 @@ type Config struct {
 	Store       Store
 	Router      *router.Router
 	Accounts    router.Accounts
-	Presence    Presence // may follow by Join
-	MaxContacts int      // of one owner, default 1000
-	CacheSize   int      // owners whose subscriptions are held in memory, default 20000
+	Presence    Presence  // may follow by Join
+	Automatic   Automatic // nil: contacts are made by hand alone
+	MaxContacts int       // of one owner, default 1000
+	CacheSize   int       // owners whose subscriptions are held in memory, default 20000
 	CacheTTL    time.Duration
 	Log         *slog.Logger
 }
@@ -52,13 +57,14 @@ type Config struct {
 // Service answers roster requests and carries out subscriptions. Safe for
 // concurrent use.
 type Service struct {
-	cfg    Config
-	most   atomic.Int64 // contacts of one owner
-	cache  *cache
-	seed   maphash.Seed
-	turns  [256]chan struct{} // one change of an owner at a time, by hash
-	prefix string             // of push ids
-	pushes atomic.Uint64
+	cfg     Config
+	most    atomic.Int64 // contacts of one owner
+	cache   *cache
+	seed    maphash.Seed
+	turns   [256]chan struct{} // one change of an owner at a time, by hash
+	stirred chan struct{}      // the automatic contacts may be others
+	prefix  string             // of push ids
+	pushes  atomic.Uint64
 }
 
 // New makes a Service.
@@ -72,7 +78,7 @@ func New(cfg Config) *Service {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{cfg: cfg, cache: newCache(cfg.CacheSize, cfg.CacheTTL), seed: maphash.MakeSeed(), prefix: rand.Text()[:8]}
+	s := &Service{cfg: cfg, stirred: make(chan struct{}, 1), cache: newCache(cfg.CacheSize, cfg.CacheTTL), seed: maphash.MakeSeed(), prefix: rand.Text()[:8]}
 	s.SetMaxContacts(cfg.MaxContacts)
 	for i := range s.turns {
 		s.turns[i] = make(chan struct{}, 1)
@@ -102,31 +108,32 @@ func (s *Service) Changed(owner jid.JID, ver uint64) { s.cache.outdate(owner, ve
 // Missed says that any roster may have been changed by another node.
 func (s *Service) Missed() { s.cache.clear() }
 
-// Subscribers returns the contacts that receive the owner's presence, sorted.
-// The slice is shared and must not be changed.
-func (s *Service) Subscribers(ctx context.Context, owner jid.JID) ([]jid.JID, error) {
+// Subscribers returns the contacts that receive the owner's presence: those made by
+// hand, sorted, and the automatic ones that are not among them, nil if there can be
+// none. The slice is shared and must not be changed.
+func (s *Service) Subscribers(ctx context.Context, owner jid.JID) (own []jid.JID, more iter.Seq[jid.JID], err error) {
 	snap, err := s.snapshot(ctx, owner)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return snap.subscribers, nil
+	return snap.subscribers, s.beside(owner, snap.subscribers), nil
 }
 
-// Subscriptions returns the contacts whose presence the owner receives, sorted.
-// The slice is shared and must not be changed.
-func (s *Service) Subscriptions(ctx context.Context, owner jid.JID) ([]jid.JID, error) {
+// Subscriptions returns the contacts whose presence the owner receives, as
+// Subscribers does.
+func (s *Service) Subscriptions(ctx context.Context, owner jid.JID) (own []jid.JID, more iter.Seq[jid.JID], err error) {
 	snap, err := s.snapshot(ctx, owner)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return snap.subscriptions, nil
+	return snap.subscriptions, s.beside(owner, snap.subscriptions), nil
 }
 
 // MaySee reports whether contact receives the owner's presence; owners see
 // themselves.
 func (s *Service) MaySee(ctx context.Context, owner, contact jid.JID) (bool, error) {
 	owner, contact = owner.Bare(), contact.Bare()
-	if owner == contact {
+	if owner == contact || s.automatic(owner, contact) {
 		return true, nil
 	}
 	snap, err := s.snapshot(ctx, owner)
@@ -135,8 +142,12 @@ func (s *Service) MaySee(ctx context.Context, owner, contact jid.JID) (bool, err
 
 // HasSubscription reports whether the owner receives the contact's presence.
 func (s *Service) HasSubscription(ctx context.Context, owner, contact jid.JID) (bool, error) {
+	owner, contact = owner.Bare(), contact.Bare()
+	if s.automatic(owner, contact) {
+		return true, nil
+	}
 	snap, err := s.snapshot(ctx, owner)
-	return err == nil && contains(snap.subscriptions, contact.Bare()), err
+	return err == nil && contains(snap.subscriptions, contact), err
 }
 
 func (s *Service) snapshot(ctx context.Context, owner jid.JID) (*snapshot, error) {
@@ -148,13 +159,22 @@ func (s *Service) snapshot(ctx context.Context, owner jid.JID) (*snapshot, error
 	return snap, err
 }
 
+// reaches tells which contacts the owner can reach, nil for all: a roster may be
+// older than the rule that keeps domains apart.
+func (s *Service) reaches(owner jid.JID) func(jid.JID) bool {
+	if !s.cfg.Router.Scoped() {
+		return nil
+	}
+	return func(contact jid.JID) bool { return s.cfg.Router.Reaches(owner, contact) }
+}
+
 // load reads a roster and remembers its snapshot.
 func (s *Service) load(ctx context.Context, owner jid.JID) (Roster, *snapshot, error) {
 	r, err := s.cfg.Store.Roster(ctx, owner)
 	if err != nil {
 		return Roster{}, nil, fmt.Errorf("read roster of %s: %w", owner, err)
 	}
-	snap := newSnapshot(&r)
+	snap := newSnapshot(&r, s.reaches(owner))
 	s.cache.put(owner, snap)
 	return r, snap, nil
 }
@@ -223,6 +243,6 @@ func (s *Service) try(ctx context.Context, owner jid.JID, e edit) (uint64, error
 	if r.Ver, err = s.cfg.Store.Save(ctx, owner, r.Ver, put, del); err != nil {
 		return 0, err
 	}
-	s.cache.put(owner, newSnapshot(&r))
+	s.cache.put(owner, newSnapshot(&r, s.reaches(owner)))
 	return r.Ver, nil
 }

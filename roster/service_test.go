@@ -176,7 +176,7 @@ func TestRemoveAndLeave(t *testing.T) {
 		if got := w.state(n, "carol"); got != "None" {
 			t.Errorf("%s and carol after she left: %s", n, got)
 		}
-		if list, err := w.svc.Subscribers(t.Context(), who(n)); err != nil || len(list) != 0 {
+		if list, _, err := w.svc.Subscribers(t.Context(), who(n)); err != nil || len(list) != 0 {
 			t.Errorf("subscribers of %s: %v, %v", n, list, err)
 		}
 	}
@@ -200,7 +200,7 @@ func TestCrowd(t *testing.T) {
 func TestCacheIsBounded(t *testing.T) {
 	w := newWorld(t, roster.Config{CacheSize: 16})
 	for i := range 1000 {
-		if _, err := w.svc.Subscribers(t.Context(), who(fmt.Sprint("u", i))); err != nil {
+		if _, _, err := w.svc.Subscribers(t.Context(), who(fmt.Sprint("u", i))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -221,7 +221,7 @@ func BenchmarkSubscribers(b *testing.B) {
 	b.ReportAllocs()
 	var list []jid.JID
 	for b.Loop() {
-		list, _ = w.svc.Subscribers(b.Context(), people[0].JID)
+		list, _, _ = w.svc.Subscribers(b.Context(), people[0].JID)
 		_, _ = w.svc.MaySee(b.Context(), people[0].JID, people[100].JID)
 	}
 	if len(list) != 199 {

@@ -134,6 +134,16 @@ func (p *fakePresence) SendUnavailable(_ context.Context, o, c jid.JID) error {
 	return p.note("unavailable", o, c)
 }
 
+func (p *fakePresence) Introduce(_ context.Context, to []router.Binding, came, left []jid.JID) error {
+	for _, c := range came {
+		_ = p.note("came", to[0].Full, c)
+	}
+	for _, c := range left {
+		_ = p.note("left", to[0].Full, c)
+	}
+	return nil
+}
+
 func (p *fakePresence) take() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -195,12 +205,17 @@ func (w *world) login(full string, available, interested bool) *fakeSession {
 // iq sends a roster request and returns all that the session got.
 func (w *world) iq(f *fakeSession, typ, query string) []string {
 	w.t.Helper()
+	w.iqRaw(f, typ, query)
+	return f.take()
+}
+
+func (w *world) iqRaw(f *fakeSession, typ, query string) {
+	w.t.Helper()
 	st := stanza.New(stanza.KindIQ, typ, []byte(query))
 	st.From, st.ID = f.full, "q1"
 	if err := w.router.HandleStanza(w.t.Context(), st); err != nil {
 		w.t.Fatal(err)
 	}
-	return f.take()
 }
 
 // say sends a subscription stanza.

@@ -21,6 +21,9 @@ type Config struct {
 	Presence  Handler // all presence from and to local accounts
 	Offline   Offline
 	Accounts  Accounts
+	// Scope, if not nil, says which of the served domains may have to do with each
+	// other. For others than these, a domain is as if it were not served.
+	Scope func(a, b string) bool
 	// Guard may refuse an IQ request between two accounts before it reaches a
 	// resource; nil lets all pass.
 	Guard func(ctx context.Context, st *stanza.Stanza) *stanza.Error
@@ -32,13 +35,25 @@ type Router struct {
 	cfg   Config
 	gates gates
 	alone bool // no other node has sessions
+
+	domains map[string]bool // if they are many
 }
+
+// manyDomains is from where on a map finds a domain faster than a look at each.
+const manyDomains = 8
 
 // New makes a Router. Presence, Offline and Accounts, which need a router
 // themselves, may follow by [Router.Join] before the first stanza.
 func New(cfg Config) *Router {
 	_, alone := cfg.Mailboxes.(Local)
-	return &Router{cfg: cfg, alone: alone}
+	r := &Router{cfg: cfg, alone: alone}
+	if len(cfg.Domains) > manyDomains {
+		r.domains = make(map[string]bool, len(cfg.Domains))
+		for _, d := range cfg.Domains {
+			r.domains[d.Domain()] = true
+		}
+	}
+	return r
 }
 
 // Join sets what was made after the router.
@@ -55,12 +70,32 @@ func (r *Router) Table() *Table { return r.cfg.Table }
 // Local reports whether j belongs to a domain served here.
 func (r *Router) Local(j jid.JID) bool {
 	d := j.Domain()
+	if r.domains != nil {
+		return r.domains[d]
+	}
 	for i := range r.cfg.Domains {
 		if r.cfg.Domains[i].Domain() == d {
 			return true
 		}
 	}
 	return false
+}
+
+// Scoped reports whether some domains are kept apart.
+func (r *Router) Scoped() bool { return r.cfg.Scope != nil }
+
+// Reaches reports whether to is served here and may be reached by from. Whoever
+// cannot be reached is to be answered for as one of a domain not served, whether
+// there is such an account or not.
+func (r *Router) Reaches(from, to jid.JID) bool {
+	if !r.Local(to) {
+		return false
+	}
+	if r.cfg.Scope == nil {
+		return true
+	}
+	a, b := from.Domain(), to.Domain()
+	return a == b || r.cfg.Scope(a, b)
 }
 
 // HandleStanza routes a stanza by its address. Errors that the sender can be
@@ -73,7 +108,7 @@ func (r *Router) HandleStanza(ctx context.Context, st *stanza.Stanza) error {
 	if st.Kind == stanza.KindPresence {
 		return r.cfg.Presence.HandleStanza(ctx, st)
 	}
-	if !r.Local(to) {
+	if !r.Reaches(st.From, to) {
 		return r.Refuse(ctx, st, stanza.NewError(stanza.Cancel, "remote-server-not-found", ""))
 	}
 	if to.Local() == "" {

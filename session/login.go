@@ -57,8 +57,14 @@ func (s *Session) authenticate(ctx context.Context, n *stanza.Node) error {
 	if !done {
 		return s.sendSASL("challenge", out, true)
 	}
+	account := s.exchange.Identity()
+	if admit := s.m.cfg.Admit; admit != nil {
+		if f := admit(ctx, account); f != nil {
+			return s.failed(ctx, f)
+		}
+	}
 	s.mu.Lock()
-	s.phase, s.jid = authenticated, s.exchange.Identity()
+	s.phase, s.jid = authenticated, account
 	s.mu.Unlock()
 	if l, ok := s.exchange.(sasl.Limited); ok && !l.Until().IsZero() {
 		s.until.Store(l.Until().Unix())

@@ -9,6 +9,7 @@ import (
 
 	"github.com/deskline/deskline/router"
 	"github.com/deskline/deskline/xmpp/jid"
+	"github.com/deskline/deskline/xmpp/sasl"
 	"github.com/deskline/deskline/xmpp/stanza"
 	"github.com/deskline/deskline/xmpp/stream"
 )
@@ -26,6 +27,8 @@ type Config struct {
 	// Redirect, if not nil, says where a client is to go instead: with
 	// see-other-host, or nil for nowhere. user is who it says to be, if it does.
 	Redirect func(transport string, user jid.JID) *stream.Error
+	// Admit, if not nil, may refuse somebody who has proved who it is.
+	Admit    func(ctx context.Context, account jid.JID) *sasl.Failure
 	Features []byte // encoded features offered to authenticated streams besides binding
 	Limits
 	PingAfter time.Duration // of silence, then the client is asked for a sign of life; 0 never

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/deskline/deskline/people"
 )
 
 var (
@@ -246,12 +248,38 @@ func copyRest(ctx context.Context, from Source, to Target) error {
 	if err := to.RestoreCluster(ctx, shared); err != nil {
 		return fmt.Errorf("write the cluster's state: %w", err)
 	}
+	if err := copyGroups(ctx, from, to); err != nil {
+		return err
+	}
 	sessions, err := from.Sessions(ctx)
 	if err != nil {
 		return fmt.Errorf("read sessions: %w", err)
 	}
 	if err := to.SaveSessions(ctx, sessions); err != nil {
 		return fmt.Errorf("write sessions: %w", err)
+	}
+	return nil
+}
+
+// copyGroups writes what is said of groups in place of what is there.
+func copyGroups(ctx context.Context, from Source, to Target) error {
+	records, err := from.GroupRecords(ctx)
+	if err != nil {
+		return err
+	}
+	there, err := to.GroupRecords(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range there {
+		if err := to.DeleteGroupRecord(ctx, r); err != nil && !errors.Is(err, people.ErrNoGroup) {
+			return err
+		}
+	}
+	for _, r := range records {
+		if err := to.SaveGroupRecord(ctx, r); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/deskline/deskline/auth"
 	"github.com/deskline/deskline/cluster"
 	"github.com/deskline/deskline/offline"
+	"github.com/deskline/deskline/people"
 	"github.com/deskline/deskline/private"
 	"github.com/deskline/deskline/roster"
 	"github.com/deskline/deskline/xmpp/jid"
@@ -76,6 +77,8 @@ type Source interface {
 	Values(ctx context.Context) ([]Value, error)
 	// Cluster returns what the nodes of a cluster share.
 	Cluster(ctx context.Context) (Cluster, error)
+	// GroupRecords returns what is said of groups, in the order of their keys.
+	GroupRecords(ctx context.Context) ([]people.Record, error)
 	// Sessions returns the sessions written down and leaves them there.
 	Sessions(ctx context.Context) ([]Snapshot, error)
 }
@@ -91,6 +94,8 @@ type Target interface {
 	// there, all or nothing.
 	RestoreCluster(ctx context.Context, c Cluster) error
 	DeleteAccount(ctx context.Context, bare jid.JID) error
+	SaveGroupRecord(ctx context.Context, r people.Record) error
+	DeleteGroupRecord(ctx context.Context, r people.Record) error
 	SetMeta(ctx context.Context, key string, value []byte) error
 	Meta(ctx context.Context, key string) ([]byte, error)
 	SaveSessions(ctx context.Context, sessions []Snapshot) error

@@ -35,12 +35,13 @@ const (
 	kindValues
 	kindAssignments
 	kindShared
+	kindGroups
 	kindSessions
 )
 
 var kinds = []string{
 	"accounts", "contacts", "messages", "private XML", "vCards", "last activities", "values",
-	"assignments", "cluster records", "sessions",
+	"assignments", "cluster records", "groups", "sessions",
 }
 
 // sums adds up a store.
@@ -113,6 +114,15 @@ func (s *sums) rest(ctx context.Context, from Source) error {
 	}
 	if err := s.cluster(ctx, from); err != nil {
 		return err
+	}
+	groups, err := from.GroupRecords(ctx)
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		if err := s.add(kindGroups, 1, []any{binary([]byte(g.Name)), g.Domain, g.Authorised}); err != nil {
+			return err
+		}
 	}
 	sessions, err := from.Sessions(ctx)
 	if err != nil {

@@ -56,7 +56,7 @@ first domain, or alice@example.com.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: group,
 	}
-	for _, sub := range []*cobra.Command{c.userAdd(), c.userPasswd(), c.userShow(), c.userDelete(), c.userList(), c.userImport()} {
+	for _, sub := range []*cobra.Command{c.userAdd(), c.userPasswd(), c.userShow(), c.userDelete(), c.userList(), c.userImport(), c.userSync()} {
 		cmd.AddCommand(c.withFile(c.withJSON(sub)))
 	}
 	return cmd

@@ -13,6 +13,7 @@ import (
 type client struct {
 	name           string // as in the script
 	user, resource string
+	domain         string
 	wire           wire
 	in             *inbox
 	full           string // once bound
@@ -38,6 +39,10 @@ func (p *player) connect(ctx context.Context, st *statement) (*client, error) {
 	}
 	c := &client{name: st.who, in: newInbox()}
 	c.user, c.resource = splitName(st.who)
+	var other bool
+	if c.user, c.domain, other = strings.Cut(c.user, "@"); !other {
+		c.domain = p.cfg.Domain
+	}
 	door := st.door
 	if door == "" {
 		door = p.cfg.Door
@@ -48,7 +53,7 @@ func (p *player) connect(ctx context.Context, st *statement) (*client, error) {
 	}
 	var err error
 	url := func() string { return p.cfg.URL(door, c.user) }
-	if c.wire, err = dial(ctx, url, p.cfg.Domain, c.in); err != nil {
+	if c.wire, err = dial(ctx, url, c.domain, c.in); err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
 	p.clients[c.name] = c
@@ -126,13 +131,13 @@ func (c *client) authenticate(ctx context.Context, password string) error {
 	return err
 }
 
-func (c *client) refused(ctx context.Context, password string) error {
+func (c *client) refused(ctx context.Context, password, condition string) error {
 	e, err := c.prove(ctx, password)
 	if err != nil {
 		return err
 	}
-	if e.name.Space != nsSASL || e.child(nsSASL, "not-authorized") == nil {
-		return fmt.Errorf("got %s in place of not-authorized", e)
+	if e.name.Space != nsSASL || e.child(nsSASL, condition) == nil {
+		return fmt.Errorf("got %s in place of %s", e, condition)
 	}
 	return c.wire.close()
 }
@@ -175,10 +180,10 @@ func over(got []*element, e *ending) ([]*element, bool) { return got, e != nil }
 
 // sync asks for a sign of life: all that the server sent before has come then,
 // and all that it was sent is done.
-func (c *client) sync(ctx context.Context, domain string) error {
+func (c *client) sync(ctx context.Context) error {
 	c.signs++
 	id := "sync-" + strconv.Itoa(c.signs)
-	err := c.wire.send("<iq xmlns='" + nsClient + "' type='get' id='" + id + "' to='" + escape(domain) + "'><ping xmlns='urn:xmpp:ping'/></iq>")
+	err := c.wire.send("<iq xmlns='" + nsClient + "' type='get' id='" + id + "' to='" + escape(c.domain) + "'><ping xmlns='urn:xmpp:ping'/></iq>")
 	if err != nil {
 		c.in.look(ctx, over)
 		return fmt.Errorf("cannot ask for a sign of life (%w): %w", err, c.why(ctx))

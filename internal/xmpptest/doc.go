@@ -12,13 +12,14 @@
 // A script has a statement a line; lines that begin with a blank carry it on,
 // and # begins a comment. Each statement begins with who acts: alice/phone is a
 // client of alice's with the resource phone, alice one whose resource the server
-// chooses, alice/phone#2 another client with the same resource.
+// chooses, alice/phone#2 another client with the same resource, olga@other.org/web
+// one of another domain.
 //
 //	alice/phone connects             opens a stream; its features are to be got
 //	alice/phone authenticates        connects, proves who it is, restarts the stream
 //	alice/phone signs in             authenticates, binds the resource
 //	alice/phone comes online         signs in, sends presence, gets it back
-//	alice/phone cannot sign in       fails to authenticate
+//	alice/phone cannot sign in       fails to authenticate; "… because of account-disabled"
 //	alice/phone restarts the stream  the features are to be got
 //	alice/phone sends <message …/>   one element or more
 //	bob/desk gets <message …/>       exactly these, in this order
@@ -28,6 +29,7 @@
 //	bob/desk vanishes                is cut off
 //	bob/desk is ended with conflict  gets a stream error; none: "is ended"
 //	the server restarts
+//	the administrator …              does what the test knows how to
 //
 // Clients use the door the script is played over; "alice/phone over websocket
 // signs in" and "over bosh" choose. "with 'secret'" behind a statement that

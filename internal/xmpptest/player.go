@@ -22,6 +22,8 @@ type Config struct {
 	URL func(door Door, user string) string
 	// Restart stops the server and starts it again; nil if that cannot be done.
 	Restart func(ctx context.Context) error
+	// Administer carries out what a script has the administrator do.
+	Administer func(ctx context.Context, order string) error
 	// Wait is how long one statement takes at most, 0 = 20 s.
 	Wait time.Duration
 }
@@ -72,6 +74,11 @@ func (p *player) play(ctx context.Context, st *statement) error {
 	switch st.verb {
 	case serverRestart:
 		return p.restart(ctx)
+	case administrates:
+		if p.cfg.Administer == nil {
+			return errors.New("this server has no administrator")
+		}
+		return p.cfg.Administer(ctx, st.text)
 	case connects, authenticates, signsIn, comesOnline, cannotSignIn:
 		return p.enter(ctx, st)
 	}
@@ -110,7 +117,7 @@ func (p *player) enter(ctx context.Context, st *statement) error {
 	}
 	password := cmp.Or(st.password, p.cfg.Password)
 	if st.verb == cannotSignIn {
-		if err := c.refused(ctx, password); err != nil {
+		if err := c.refused(ctx, password, cmp.Or(st.word, "not-authorized")); err != nil {
 			return err
 		}
 		return p.ended(ctx, c, "")
@@ -224,7 +231,7 @@ func (p *player) nothing(ctx context.Context, c *client) error {
 		if o == nil || o == c || o.full == "" || !o.acted {
 			continue
 		}
-		if err := o.sync(ctx, p.cfg.Domain); err != nil {
+		if err := o.sync(ctx); err != nil {
 			return fmt.Errorf("%s %w", o.name, err)
 		}
 	}
@@ -233,7 +240,7 @@ func (p *player) nothing(ctx context.Context, c *client) error {
 
 func (p *player) empty(ctx context.Context, c *client) error {
 	if c.full != "" {
-		if err := c.sync(ctx, p.cfg.Domain); err != nil {
+		if err := c.sync(ctx); err != nil {
 			return err
 		}
 	}

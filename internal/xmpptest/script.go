@@ -30,6 +30,7 @@ const (
 	vanishes      verb = "vanishes"
 	isEnded       verb = "is ended"
 	serverRestart verb = "the server restarts"
+	administrates verb = "the administrator"
 )
 
 type statement struct {
@@ -52,7 +53,7 @@ var forms = []struct {
 	{authenticates, regexp.MustCompile(`^authenticates(?: with '(?P<password>[^']*)')?$`)},
 	{signsIn, regexp.MustCompile(`^signs in(?: with '(?P<password>[^']*)')?$`)},
 	{comesOnline, regexp.MustCompile(`^comes online(?: with '(?P<password>[^']*)')?$`)},
-	{cannotSignIn, regexp.MustCompile(`^cannot sign in(?: with '(?P<password>[^']*)')?$`)},
+	{cannotSignIn, regexp.MustCompile(`^cannot sign in(?: with '(?P<password>[^']*)')?(?: because of (?P<word>[a-z-]+))?$`)},
 	{restarts, regexp.MustCompile(`^restarts the stream$`)},
 	{sends, regexp.MustCompile(`(?s)^sends\s+(?P<text><.*)$`)},
 	{getsNothing, regexp.MustCompile(`^gets nothing$`)},
@@ -103,6 +104,9 @@ func join(text string) []rawStatement {
 func parseStatement(text string) (statement, error) {
 	if text == string(serverRestart) {
 		return statement{verb: serverRestart}, nil
+	}
+	if order, ok := strings.CutPrefix(text, string(administrates)+" "); ok {
+		return statement{verb: administrates, text: order}, nil
 	}
 	parts := subject.FindStringSubmatch(text)
 	if parts == nil {

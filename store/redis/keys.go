@@ -12,6 +12,7 @@ type keys struct{ prefix string }
 func (k keys) schema() string   { return k.prefix + "schema" }
 func (k keys) ids() string      { return k.prefix + "ids" }
 func (k keys) domains() string  { return k.prefix + "domains" }
+func (k keys) groups() string   { return k.prefix + "groups" }
 func (k keys) meta() string     { return k.prefix + "meta" }
 func (k keys) epoch() string    { return k.prefix + "cluster:{all}:epoch" }
 func (k keys) assigned() string { return k.prefix + "cluster:{all}:assigned" }

@@ -10,6 +10,7 @@ import (
 	"github.com/deskline/deskline/auth"
 	"github.com/deskline/deskline/cluster"
 	"github.com/deskline/deskline/offline"
+	"github.com/deskline/deskline/people"
 	"github.com/deskline/deskline/private"
 	"github.com/deskline/deskline/roster"
 	"github.com/deskline/deskline/store"
@@ -75,6 +76,10 @@ func Fill(t *testing.T, s Store) {
 		get[uint64](t)(c.SaveAssignments(t.Context(), []cluster.Assignment{{User: nobody, Home: homeC}, {User: alice}}))
 		must(t, c.SaveClusterRecord(t.Context(), cluster.Record{Key: "pair/a+b", Data: []byte("1\n2\x00")}, true))
 		must(t, c.SaveClusterRecord(t.Context(), cluster.Record{Key: "layout"}, false))
+	}
+	if g, ok := s.(people.Store); ok {
+		must(t, g.SaveGroupRecord(t.Context(), people.Record{Name: "Büro, 2", Domain: "example.com", Authorised: true}))
+		must(t, g.SaveGroupRecord(t.Context(), people.Record{Name: "CN=a\\,b, OU=c"}))
 	}
 	if x, ok := s.(SessionStore); ok {
 		must(t, x.SaveSessions(t.Context(), []snapshot{{"b", "bosh", []byte("{}")}, {"a", "websocket", nil}}))

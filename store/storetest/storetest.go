@@ -81,6 +81,7 @@ func Run(t *testing.T, open Opener) {
 		{"meta", Meta},
 		{"assignments", Assignments},
 		{"records", Records},
+		{"groups", Groups},
 	} {
 		t.Run(suite.name, func(t *testing.T) { suite.run(t, open) })
 	}
