@@ -75,6 +75,12 @@ func New(cfg Config) *Server {
 // Handle adds a route, a pattern of http.ServeMux, before Serve.
 func (s *Server) Handle(pattern string, h http.Handler) { s.mux.Handle(pattern, h) }
 
+// HandleJSON adds a route, a pattern of http.ServeMux, that answers with what read
+// returns, before Serve.
+func (s *Server) HandleJSON(pattern string, read func() any) {
+	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, read()) })
+}
+
 // Serve answers connections of l until Shutdown, and closes l.
 func (s *Server) Serve(l net.Listener) error {
 	err := s.server.Serve(l)
@@ -130,7 +136,7 @@ func line(w http.ResponseWriter, status int, text string) {
 }
 
 func index(w http.ResponseWriter, _ *http.Request) {
-	line(w, http.StatusOK, "Deskline\n\n/healthz\n/readyz\n/metrics\n/loglevel\n/cluster\n/debug/pprof/")
+	line(w, http.StatusOK, "Deskline\n\n/healthz\n/readyz\n/metrics\n/loglevel\n/cluster\n/certificates\n/debug/pprof/")
 }
 
 func (s *Server) loglevel(w http.ResponseWriter, _ *http.Request) {

@@ -34,6 +34,7 @@ func (n *node) buildAdmin(context.Context) error {
 	if n.directory != nil {
 		n.admin.Describe("ldap", n.checkDirectory)
 	}
+	n.handleCertificates()
 	return n.metrics.Watch(admin.Sources{
 		Sessions:    map[string]func() int{"bosh": func() int { return n.bosh.Stats().Sessions }, "websocket": n.websocket.Len},
 		Held:        func() int { return int(n.bosh.Stats().Held) },
@@ -51,7 +52,7 @@ func (n *node) buildAdmin(context.Context) error {
 			"deskline_people_index_bytes": "Memory of the index that people are searched in.",
 		},
 		CertificateExpiry: func() time.Time { return n.certs.NotAfter() },
-		Labelled:          slices.Concat(n.clusterMetrics(), n.oauthMetrics(), n.directoryMetrics()),
+		Labelled:          append(slices.Concat(n.clusterMetrics(), n.oauthMetrics(), n.directoryMetrics()), n.expiryMetric()),
 	})
 }
 

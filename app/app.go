@@ -112,6 +112,10 @@ func (n *node) start(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return n.sessions.Run(ctx) })
 	g.Go(func() error { return n.certs.Run(ctx) })
 	g.Go(func() error { return n.oauth.Run(ctx) })
+	g.Go(func() error { return n.tickets.Run(ctx) })
+	if n.acme != nil {
+		g.Go(func() error { return n.acme.Run(ctx) })
+	}
 	if n.shared != nil {
 		g.Go(func() error { return n.shared.Run(ctx) })
 		g.Go(func() error { return n.takeover.Run(ctx) })

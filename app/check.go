@@ -7,7 +7,6 @@ import (
 	"net"
 	"slices"
 
-	"github.com/deskline/deskline/certs"
 	"github.com/deskline/deskline/configs"
 	"github.com/deskline/deskline/people"
 	"github.com/deskline/deskline/store/redis"
@@ -25,8 +24,7 @@ type CheckResult struct {
 // Check tries what the configuration names without running a node: the
 // certificate, the store, the addresses.
 func Check(ctx context.Context, cfg configs.Config) []CheckResult {
-	n := &node{cfg: cfg}
-	results := slices.Concat([]CheckResult{checkCerts(n), checkStore(ctx, cfg)}, checkIssuers(ctx, cfg), checkLDAP(ctx, cfg))
+	results := slices.Concat(checkCerts(ctx, cfg), []CheckResult{checkStore(ctx, cfg)}, checkIssuers(ctx, cfg), checkLDAP(ctx, cfg))
 	if cfg.Groups.Required {
 		results = append(results, checkGroups(ctx, cfg))
 	}
@@ -41,20 +39,6 @@ func Check(ctx context.Context, cfg configs.Config) []CheckResult {
 		results = append(results, checkListen(ctx, l.name, l.addr))
 	}
 	return results
-}
-
-func checkCerts(n *node) CheckResult {
-	r := CheckResult{Name: "certs", Detail: "self-signed, made at the first start"}
-	if n.cfg.Certs.CertFile == "" {
-		return r
-	}
-	k, err := certs.New(certs.Config{Source: n.certSource(n.cfg), Dir: n.cfg.DataDir, Log: discard()})
-	if err != nil {
-		r.Err = err
-		return r
-	}
-	r.Detail = fmt.Sprintf("%s, valid until %s", n.cfg.Certs.CertFile, k.NotAfter().Format("2006-01-02"))
-	return r
 }
 
 func checkStore(ctx context.Context, cfg configs.Config) CheckResult {

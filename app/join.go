@@ -9,7 +9,6 @@ import (
 	"github.com/deskline/deskline/info"
 	"github.com/deskline/deskline/router"
 	"github.com/deskline/deskline/session"
-	"github.com/deskline/deskline/web"
 	"github.com/deskline/deskline/xmpp/jid"
 	"github.com/deskline/deskline/xmpp/stanza"
 	"github.com/deskline/deskline/xmpp/stream"
@@ -74,15 +73,6 @@ func (n *node) openBOSH(ctx context.Context, c session.Conn, o session.Opening) 
 		return nil, err
 	}
 	return s, nil
-}
-
-func (n *node) certificate() web.Certificate {
-	leaf := n.certs.Leaf()
-	names := append([]string(nil), leaf.DNSNames...)
-	for _, ip := range leaf.IPAddresses {
-		names = append(names, ip.String())
-	}
-	return web.Certificate{PEM: n.certs.PEM(), Fingerprint: n.certs.Fingerprint(), NotAfter: n.certs.NotAfter(), Names: names, SelfSigned: n.certs.SelfSigned()}
 }
 
 func (n *node) minTLS() uint16 {

@@ -19,6 +19,7 @@ import (
 	"github.com/deskline/deskline/auth"
 	"github.com/deskline/deskline/bosh"
 	"github.com/deskline/deskline/certs"
+	"github.com/deskline/deskline/certs/acme"
 	"github.com/deskline/deskline/cluster"
 	"github.com/deskline/deskline/configs"
 	"github.com/deskline/deskline/discovery"
@@ -50,6 +51,8 @@ type node struct {
 	domains []jid.JID
 
 	certs     *certs.Keeper
+	acme      *acme.Manager // nil = nobody asked for it
+	tickets   *certs.Tickets
 	store     Store
 	unlock    func() error // ends the mark that the store is in use; may be nil
 	shared    *live.Shared // nil on a node that stands alone, as takeover
@@ -126,9 +129,8 @@ func (n *node) buildStore(ctx context.Context) error {
 		return fmt.Errorf("data_dir: %w", err)
 	}
 	var err error
-	n.certs, err = certs.New(certs.Config{Source: n.certSource(n.cfg), Dir: n.cfg.DataDir, Log: n.log})
-	if err != nil {
-		return fmt.Errorf("certs: %w", err)
+	if err := n.buildCerts(); err != nil {
+		return err
 	}
 	if err := n.openStore(ctx); err != nil {
 		return fmt.Errorf("store: %w", err)
@@ -183,14 +185,6 @@ func (n *node) secret(ctx context.Context) ([]byte, error) {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails
 	return n.store.InitMeta(ctx, secretKey, secret)
-}
-
-func (n *node) certSource(cfg configs.Config) certs.Source {
-	hosts := append([]string{"localhost", "127.0.0.1", "::1"}, cfg.Domains...)
-	if name, err := os.Hostname(); err == nil {
-		hosts = append(hosts, name)
-	}
-	return certs.Source{CertFile: cfg.Certs.CertFile, KeyFile: cfg.Certs.KeyFile, Hosts: append(hosts, cfg.Certs.Hosts...)}
 }
 
 // streamFeatures are offered to authenticated streams: roster versions
@@ -261,7 +255,7 @@ func (n *node) buildCore(ctx context.Context) error {
 	return err
 }
 
-func (n *node) buildDoors(context.Context) error {
+func (n *node) buildDoors(ctx context.Context) error {
 	site := web.Site{Version: Version(), Domains: n.cfg.Domains, Certificate: n.certificate}
 	if n.cfg.BOSH.Enabled {
 		site.BOSH = n.cfg.BOSH.Paths[0]
@@ -278,12 +272,15 @@ func (n *node) buildDoors(context.Context) error {
 	h := n.cfg.HTTP
 	var err error
 	n.edge, err = web.New(web.Config{
-		Policy: webPolicy(n.cfg), TLS: n.certs.TLSConfig(n.minTLS()), ReadHeaderTimeout: h.ReadHeaderTimeout, ReadTimeout: h.ReadTimeout,
+		Policy: webPolicy(n.cfg), TLS: n.serverTLS(ctx), ReadHeaderTimeout: h.ReadHeaderTimeout, ReadTimeout: h.ReadTimeout,
 		WriteTimeout: h.WriteTimeout, IdleTimeout: h.IdleTimeout, MaxHeader: int(h.MaxHeader), MaxConnections: h.MaxConnections,
-		Std: h.Engine == "std", Site: site, Log: n.log,
+		PlainPrefix: n.plainPrefix(), Std: h.Engine == "std", Site: site, Log: n.log,
 	})
 	if err != nil {
 		return err
+	}
+	if n.acme != nil {
+		n.edge.Handle(acme.ChallengePath, n.acme)
 	}
 	n.bosh = bosh.New(n.boshConfig(n.cfg))
 	if n.takeover != nil {

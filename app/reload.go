@@ -37,7 +37,7 @@ func (n *node) apply(ctx context.Context, cfg configs.Config) error {
 	if err != nil {
 		return fmt.Errorf("auth.oauth: %w", err)
 	}
-	if err := n.certs.SetSource(ctx, n.certSource(cfg)); err != nil {
+	if err := n.certs.SetSource(ctx, certSource(cfg)); err != nil {
 		return err
 	}
 	if n.directory != nil {

@@ -118,6 +118,7 @@ var probes = map[string]func(n *node) any{
 	"groups.authorised":             func(n *node) any { return slices.Clone(n.wish.Load().Authorised) },
 	"certs.cert_file":               func(n *node) any { return n.certs.Fingerprint() },
 	"certs.key_file":                func(n *node) any { return n.certs.Fingerprint() },
+	"certs.dir":                     func(n *node) any { return n.certs.Fingerprint() },
 	"certs.hosts":                   func(n *node) any { return n.certs.Fingerprint() },
 	"limits.body":                   func(n *node) any { return n.bosh.Config().Limits.Bytes },
 	"limits.stanza": func(n *node) any {
@@ -185,6 +186,7 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 	t.Helper()
 	v := reflect.ValueOf(&cfg).Elem().FieldByIndex(k.field)
 	texts := map[string]string{
+		"certs.acme.directory": "https://acme.example.com/directory", "certs.acme.email": "a@example.com", "certs.acme.ca_file": "ca.pem",
 		"data_dir": t.TempDir(), "http.public_url": "https://chat.example.com", "http.listen": "127.0.0.1:1",
 		"admin.listen": "127.0.0.1:2", "websocket.path": "/ws", "demo.password": "secret",
 		"cluster.node": "n1", "cluster.listen": ":1", "cluster.advertise": "192.0.2.1", "cluster.public_url": "https://n1.example.com",
@@ -197,7 +199,8 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 		"ldap.enabled.filter": "(o=x)", "ldap.enabled.attribute": "agent", "ldap.enabled.value": "yes",
 	}
 	lists := map[string]string{
-		"domains": "example.com", "http.cors_origins": "https://a.example", "bosh.paths": "/b", "auth.mechanisms": "PLAIN", "certs.hosts": "a.example",
+		"domains": "example.com", "http.cors_origins": "https://a.example", "bosh.paths": "/b", "auth.mechanisms": "PLAIN",
+		"certs.hosts": "a.example", "certs.acme.hosts": "a.example",
 		"ldap.urls": "ldap://127.0.0.1:2", "ldap.domains": "localhost", "ldap.enabled.groups": "cn=chat,dc=example,dc=com",
 		"cluster.seeds": "n2.example.com", "redis.cluster.addrs": "redis.example.com:6379",
 		"groups.authorised": "Agents",
@@ -218,6 +221,10 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 		cfg.Scope.Tenants = [][]string{{cfg.Domains[0]}}
 	case k.path == "certs.cert_file" || k.path == "certs.key_file":
 		cfg.Certs.CertFile, cfg.Certs.KeyFile = certFile, keyFile
+	case k.path == "certs.acme.enabled":
+		cfg.Certs.ACME.Enabled, cfg.Certs.ACME.Agree, cfg.Certs.ACME.Hosts = true, true, []string{"a.example"}
+	case k.path == "certs.dir":
+		v.SetString(filepath.Dir(certFile))
 	case k.path == "http.trusted_proxies":
 		if err := json.Unmarshal([]byte(`["192.0.2.0/24"]`), v.Addr().Interface()); err != nil {
 			t.Fatal(err)
@@ -264,7 +271,8 @@ func certificate(t *testing.T) (certFile, keyFile string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	certFile, keyFile = filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	dir := t.TempDir()
+	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	if err := errors.Join(os.WriteFile(certFile, cert, 0o600), os.WriteFile(keyFile, key, 0o600)); err != nil {
 		t.Fatal(err)
 	}

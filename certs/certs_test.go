@@ -235,10 +235,10 @@ func (r *record) count(s string) int {
 	return strings.Count(r.buf.String(), s)
 }
 
-// eventually polls until ok, for ten seconds at most.
+// eventually polls until ok, for thirty seconds at most.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

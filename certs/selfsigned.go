@@ -32,10 +32,9 @@ const (
 // selfSigned loads the pair made earlier, or makes one if there is none, it
 // cannot be used, is about to expire, or lacks a name.
 func (k *Keeper) selfSigned(hosts []string) (*pair, error) {
-	dir := filepath.Join(k.cfg.Dir, "certs")
-	certFile, keyFile := filepath.Join(dir, "self-signed.crt"), filepath.Join(dir, "self-signed.key")
+	certFile, keyFile := k.cfg.made()
 	hosts = allHosts(hosts)
-	p, err := loadOwn(certFile, keyFile)
+	p, err := loadMade(certFile, keyFile)
 	if err != nil {
 		return nil, err
 	}
@@ -45,31 +44,63 @@ func (k *Keeper) selfSigned(hosts []string) (*pair, error) {
 			return p, nil
 		}
 	}
-	certPEM, keyPEM, err := SelfSigned(hosts, k.cfg.Now())
-	if err != nil {
+	if err := writeMade(k.cfg, hosts); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("keep self-signed certificate: %w", err)
+	k.cfg.Log.Info("self-signed certificate made", "file", certFile, "reason", reason)
+	if p, err = loadMade(certFile, keyFile); err == nil && p == nil {
+		err = fmt.Errorf("use self-signed certificate: %s is not what was written", certFile)
+	}
+	return p, err
+}
+
+// made are the files of the self-signed pair.
+func (c Config) made() (certFile, keyFile string) {
+	dir := filepath.Join(c.Dir, "certs")
+	return filepath.Join(dir, "self-signed.crt"), filepath.Join(dir, "self-signed.key")
+}
+
+// MakeSelfSigned makes the self-signed pair anew, for a node that has no other
+// certificate. One that runs takes it by itself.
+func MakeSelfSigned(cfg Config) (Info, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if err := writeMade(cfg, allHosts(cfg.Hosts)); err != nil {
+		return Info{}, err
+	}
+	certFile, keyFile := cfg.made()
+	p, err := loadMade(certFile, keyFile)
+	if err != nil || p == nil {
+		return Info{}, fmt.Errorf("use self-signed certificate %s: %w", certFile, err)
+	}
+	info := Describe(p.cert.Leaf, cfg.Now())
+	info.File, info.Made = certFile, true
+	return info, nil
+}
+
+func writeMade(cfg Config, hosts []string) error {
+	certPEM, keyPEM, err := SelfSigned(hosts, cfg.Now())
+	if err != nil {
+		return err
+	}
+	certFile, keyFile := cfg.made()
+	if err := os.MkdirAll(filepath.Dir(certFile), 0o700); err != nil {
+		return fmt.Errorf("keep self-signed certificate: %w", err)
 	}
 	// A crash between the two leaves a pair that does not match and is made anew.
 	if err := writeFile(keyFile, keyPEM, 0o600); err != nil {
-		return nil, fmt.Errorf("keep self-signed certificate: %w", err)
+		return fmt.Errorf("keep self-signed certificate: %w", err)
 	}
 	if err := writeFile(certFile, certPEM, 0o644); err != nil {
-		return nil, fmt.Errorf("keep self-signed certificate: %w", err)
+		return fmt.Errorf("keep self-signed certificate: %w", err)
 	}
-	k.cfg.Log.Info("self-signed certificate made", "file", certFile, "reason", reason)
-	if p, err = parse(certPEM, keyPEM); err != nil {
-		return nil, fmt.Errorf("use self-signed certificate: %w", err)
-	}
-	p.selfSigned = true
-	return p, nil
+	return nil
 }
 
-// loadOwn returns nil for a pair that is absent or damaged. Files that cannot
+// loadMade returns nil for a pair that is absent or damaged. Files that cannot
 // be read are an error: they may be good.
-func loadOwn(certFile, keyFile string) (*pair, error) {
+func loadMade(certFile, keyFile string) (*pair, error) {
 	certPEM, err := os.ReadFile(certFile)
 	if err == nil {
 		var keyPEM []byte
@@ -78,7 +109,7 @@ func loadOwn(certFile, keyFile string) (*pair, error) {
 			if damaged != nil {
 				return nil, nil
 			}
-			p.selfSigned = true
+			p.selfSigned, p.file, p.keyFile = true, certFile, keyFile
 			return p, nil
 		}
 	}

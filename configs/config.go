@@ -146,8 +146,21 @@ type Auth struct {
 type Certs struct {
 	CertFile string   `key:"cert_file" live:"yes"` // PEM, the chain behind it; "" = self-signed
 	KeyFile  string   `key:"key_file" live:"yes"`  // PEM
+	Dir      string   `key:"dir" live:"yes"`       // of further pairs, chosen by the name a client asks for; "" = none
 	Hosts    []string `key:"hosts" live:"yes"`     // in a self-signed certificate, beside the domains
 	MinTLS   string   `key:"min_tls" one:"1.2 1.3"`
+	ACME     ACME     `key:"acme"`
+}
+
+// ACME gets certificates from an authority and renews them, RFC 8555.
+type ACME struct {
+	Enabled   bool     `key:"enabled"`
+	Directory string   `key:"directory"` // of the authority
+	Email     string   `key:"email"`     // for the authority to write to; "" = none
+	Agree     bool     `key:"agree"`     // to the authority's terms
+	CAFile    string   `key:"ca_file"`   // PEM, who vouches for the authority's own HTTPS; "" = the system's
+	Hosts     []string `key:"hosts"`     // each gets a certificate
+	Challenge string   `key:"challenge" one:"any tls-alpn http"`
 }
 
 // Admin is the listener for operators.
@@ -219,8 +232,10 @@ func Default() Config {
 		Users:  Users{JID: "{login}", Duplicates: "refuse"},
 		Groups: Groups{Largest: 5000, Refresh: 10 * time.Second, Sync: "automatic"},
 		Scope:  Scope{Mode: "open"},
-		Certs:  Certs{MinTLS: "1.2"},
-		Admin:  Admin{Listen: "127.0.0.1:5281"},
+		Certs: Certs{
+			MinTLS: "1.2", ACME: ACME{Directory: "https://acme-v02.api.letsencrypt.org/directory", Challenge: "any"},
+		},
+		Admin: Admin{Listen: "127.0.0.1:5281"},
 		Limits: Limits{
 			Body: 256 * KiB, Stanza: 64 * KiB, Depth: 32, Attributes: 64, Children: 1000,
 			Contacts: 1000, Offline: 1000, Private: 64 * KiB, PrivateElements: 100, VCard: 64 * KiB, Resources: 10,

@@ -182,6 +182,8 @@ func TestRefused(t *testing.T) {
 		{"path of both doors", "websocket: {path: /bosh}\n", []string{"websocket.path: /bosh is in bosh.paths already"}},
 		{"no door", "bosh: {enabled: false}\nwebsocket: {enabled: false}\n", []string{"bosh.enabled: bosh and websocket are both off"}},
 		{"unknown mechanism", "auth: {mechanisms: [LOGIN]}\n", []string{`auth.mechanisms: "LOGIN" is none of SCRAM-SHA-512`}},
+		{"ACME without agreement or names", "certs: {acme: {enabled: true}}\n", []string{"certs.acme.agree: has to be true", "certs.acme.hosts: is empty"}},
+		{"ACME for what has no name", "certs: {acme: {hosts: [\"10.0.0.1\", localhost, \"*.example.com\"], directory: \"http://a\", email: a}}\n", []string{"certs.acme.hosts: \"10.0.0.1\"", "certs.acme.directory: \"http://a\"", "certs.acme.email: \"a\""}},
 		{"key without certificate", "certs: {key_file: /k.pem}\n", []string{"certs.cert_file: is missing"}},
 		{"stanza above body", "limits: {stanza: 512KiB}\n", []string{"limits.stanza: 512KiB is above limits.body, 256KiB"}},
 		{"user in the address of redis", "redis: {url: \"redis://:pass@127.0.0.1\"}\n", []string{"redis.url: has a user, who belongs to redis.username and redis.password"}},

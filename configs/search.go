@@ -6,7 +6,7 @@ import "strings"
 type Search struct {
 	Enabled    string `key:"enabled" one:"auto on off"`                // auto = where there are people to search
 	Local      bool   `key:"local"`                                    // local accounts can be found
-	MaxResults int    `key:"max_results" min:"1" max:"500" live:"yes"` // people in one answer
+	MaxResults int    `key:"max_results" min:"1" max:"200" live:"yes"` // people in one answer
 	MinLength  int    `key:"min_length" min:"1" max:"10" live:"yes"`   // letters typed before anybody is found
 	Unit       string `key:"unit" live:"yes"`                          // a DN: only people at or below it; "" = all
 	Rate       int    `key:"rate" min:"10" max:"1000000" live:"yes"`   // searches of one user in a minute

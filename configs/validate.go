@@ -19,7 +19,7 @@ import (
 var mechanisms = []string{"SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", oauthBearer}
 
 // reserved are the paths of the HTTP listener that no door can have.
-var reserved = []string{"/", "/.well-known/host-meta", "/.well-known/host-meta.json", "/certificate", "/certificate.pem", "/certificate.cer", "/discovery/v1/nodes"}
+var reserved = []string{"/", "/.well-known/host-meta", "/.well-known/host-meta.json", "/certificate", "/certificate.pem", "/certificate.cer", "/certificate.crt", "/certificate.der", "/certificate/probe", "/certificate/chain.pem", "/discovery/v1/nodes"}
 
 // Off is the address of a listener that is not wanted.
 const Off = "off"
@@ -236,10 +236,36 @@ func (l *loader) checkCerts() {
 		}
 		l.add(missing, "is missing, certs.cert_file and certs.key_file go together")
 	}
+	l.checkACME()
 	for _, h := range c.Hosts {
 		if h == "" || !isHost(h) {
 			l.add("certs.hosts", "%q is neither a name nor an IP address", h)
 		}
+	}
+}
+
+func (l *loader) checkACME() {
+	a := l.cfg.Certs.ACME
+	u, err := url.Parse(a.Directory)
+	if err != nil || u.Scheme != "https" || u.Host == "" {
+		l.add("certs.acme.directory", "%q is no https address", a.Directory)
+	}
+	if a.Email != "" && !strings.Contains(a.Email, "@") {
+		l.add("certs.acme.email", "%q is no address of mail", a.Email)
+	}
+	for _, h := range a.Hosts {
+		if _, err := netip.ParseAddr(h); err == nil || h == "localhost" || strings.HasPrefix(h, "*.") || !isHost(h) {
+			l.add("certs.acme.hosts", "%q is no name that an authority can ask for", h)
+		}
+	}
+	if !a.Enabled {
+		return
+	}
+	if !a.Agree {
+		l.add("certs.acme.agree", "has to be true: the authority asks for agreement to its terms")
+	}
+	if len(a.Hosts) == 0 {
+		l.add("certs.acme.hosts", "is empty, name those that lead to this node")
 	}
 }
 

@@ -2,6 +2,7 @@ package search
 
 import (
 	"fmt"
+	"sort"
 	"strconv"
 
 	"github.com/deskline/deskline/people"
@@ -62,24 +63,59 @@ var reported = func() string {
 	return string(append(out, "</reported>"...))
 }()
 
+// maxReply bounds the people in an answer by their size, so that it fits into the
+// queue of any session.
+const maxReply = 256 << 10
+
 func (a *ask) reply(r people.Result) []byte {
-	out := make([]byte, 0, 512+512*len(r.People))
-	out = append(out, "<query xmlns='"+NS+"'>"...)
-	found := r.People
-	if a.count {
-		found = nil
+	var items []byte
+	counted := len(r.People)
+	if !a.count {
+		r, items = a.items(r)
 	}
+	out := make([]byte, 0, 1024+len(items))
+	out = append(out, "<query xmlns='"+NS+"'>"...)
 	if a.form {
-		out = appendForm(out, found, r.More)
-	} else {
-		for i := range found {
-			out = appendItem(out, &found[i])
+		out = append(out, "<x xmlns='"+nsData+"' type='result'>"...)
+		if r.More {
+			out = fmt.Appendf(out, "<instructions>There are more than these %d. Type more to find others.</instructions>", len(r.People))
 		}
+		out = append(append(out, formType...), reported...)
+		out = append(append(out, items...), "</x>"...)
+	} else {
+		out = append(out, items...)
 	}
 	if a.paged || r.More {
-		out = a.appendPage(out, r)
+		out = a.appendPage(out, r, counted)
 	}
 	return append(out, "</query>"...)
+}
+
+// items encodes as many people as an answer may have.
+func (a *ask) items(r people.Result) (people.Result, []byte) {
+	var out []byte
+	back := a.last || !a.before.IsZero()
+	begins := make([]int, 0, len(r.People))
+	for i := range r.People {
+		begins = append(begins, len(out))
+		if a.form {
+			out = appendFields(out, &r.People[i])
+		} else {
+			out = appendItem(out, &r.People[i])
+		}
+	}
+	if len(out) <= maxReply {
+		return r, out
+	}
+	r.More = true
+	if back { // the first of them are the farthest
+		n := sort.SearchInts(begins, len(out)-maxReply)
+		r.People, out = r.People[n:], out[begins[n]:]
+	} else {
+		n := sort.SearchInts(begins, maxReply) - 1
+		r.People, out = r.People[:n], out[:begins[n]]
+	}
+	return r, out
 }
 
 func appendItem(out []byte, p *people.Person) []byte {
@@ -95,33 +131,24 @@ func appendItem(out []byte, p *people.Person) []byte {
 	return append(out, "</item>"...)
 }
 
-func appendForm(out []byte, found []people.Person, more bool) []byte {
-	out = append(out, "<x xmlns='"+nsData+"' type='result'>"...)
-	if more {
-		out = fmt.Appendf(out, "<instructions>There are more than these %d. Type more to find others.</instructions>", len(found))
-	}
-	out = append(append(out, formType...), reported...)
-	for i := range found {
-		p := &found[i]
-		out = append(out, "<item><field var='jid'><value>"...)
-		out = stanza.AppendEscaped(out, p.JID.String())
-		out = append(out, "</value></field>"...)
-		for _, c := range columns {
-			if c.value == nil {
-				continue
-			}
-			// XEP-0004 §3.4: all fields that were reported.
-			out = append(append(append(out, "<field var='"...), c.name...), "'><value>"...)
-			out = append(stanza.AppendEscaped(out, c.value(p)), "</value></field>"...)
+func appendFields(out []byte, p *people.Person) []byte {
+	out = append(out, "<item><field var='jid'><value>"...)
+	out = stanza.AppendEscaped(out, p.JID.String())
+	out = append(out, "</value></field>"...)
+	for _, c := range columns {
+		if c.value == nil {
+			continue
 		}
-		out = append(out, "</item>"...)
+		// XEP-0004 §3.4: all fields that were reported.
+		out = append(append(append(out, "<field var='"...), c.name...), "'><value>"...)
+		out = append(stanza.AppendEscaped(out, c.value(p)), "</value></field>"...)
 	}
-	return append(out, "</x>"...)
+	return append(out, "</item>"...)
 }
 
 // appendPage tells where the page begins and ends (XEP-0059). It is told unasked
 // if there is more, so that a client can go on.
-func (a *ask) appendPage(out []byte, r people.Result) []byte {
+func (a *ask) appendPage(out []byte, r people.Result, counted int) []byte {
 	out = append(out, "<set xmlns='"+nsRSM+"'>"...)
 	if n := len(r.People); n > 0 && !a.count {
 		out = stanza.AppendEscaped(append(out, "<first>"...), r.People[0].JID.String())
@@ -129,7 +156,7 @@ func (a *ask) appendPage(out []byte, r people.Result) []byte {
 		out = append(out, "</last>"...)
 	}
 	if first := a.after.IsZero() && a.before.IsZero(); a.count || first && !r.More {
-		out = append(strconv.AppendInt(append(out, "<count>"...), int64(len(r.People)), 10), "</count>"...)
+		out = append(strconv.AppendInt(append(out, "<count>"...), int64(counted), 10), "</count>"...)
 	}
 	return append(out, "</set>"...)
 }

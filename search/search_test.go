@@ -121,6 +121,40 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// However much a directory says of people, an answer is bounded, and the pages are
+// everybody.
+func TestLongAnswers(t *testing.T) {
+	long := strings.Repeat("<", 500)
+	var all []people.Person
+	for i := range 200 {
+		p := anna
+		p.JID, p.Name = jid.MustParse(fmt.Sprintf("a%03d@example.com", i)), fmt.Sprintf("Anna %03d", i)
+		p.Title, p.Department, p.Given, p.Family = long, long, long, long
+		all = append(all, p)
+	}
+	s := search.New(search.Config{Index: index(t, all...), Limits: search.Limits{Most: 200}})
+	for _, way := range []string{"after", "before"} {
+		seen, at := 0, ""
+		for range 20 {
+			got := ask(t, s, alice, here, "set", submit("search", "anna")+"<set xmlns='http://jabber.org/protocol/rsm'><"+way+">"+at+"</"+way+"></set>")
+			if len(got) > 300<<10 {
+				t.Fatalf("%d bytes", len(got))
+			}
+			n := strings.Count(got, "<item>")
+			seen += n
+			edge := map[string]string{"after": "last", "before": "first"}[way]
+			_, rest, _ := strings.Cut(got, "<"+edge+">")
+			at, _, _ = strings.Cut(rest, "<")
+			if n == 0 || seen >= 200 {
+				break
+			}
+		}
+		if seen != 200 {
+			t.Errorf("%s: %d people", way, seen)
+		}
+	}
+}
+
 func TestUnavailable(t *testing.T) {
 	expect := func(domain string) bool { return domain == here }
 	for _, tt := range []struct {

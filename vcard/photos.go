@@ -5,11 +5,11 @@ import (
 	"container/list"
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/deskline/deskline/people"
-	"github.com/deskline/deskline/xmpp/jid"
 )
 
 // Photos has the pictures of people.
@@ -41,16 +41,16 @@ type photos struct {
 	from Photos // may be nil
 	log  *slog.Logger
 
-	mu    sync.Mutex // guards what follows
-	known map[jid.JID]*list.Element
-	order list.List // of *keptPhoto, the one used last in front
+	mu    sync.Mutex               // guards what follows
+	known map[string]*list.Element // by address
+	order list.List                // of *keptPhoto, the one used last in front
 	bytes int
 	busy  int
 	rest  time.Time // nothing is asked before
 }
 
 type keptPhoto struct {
-	of    jid.JID
+	of    string
 	photo photo
 	until time.Time
 }
@@ -59,12 +59,14 @@ type keptPhoto struct {
 const keptCost = 256
 
 func newPhotos(from Photos, log *slog.Logger) *photos {
-	return &photos{from: from, log: log, known: map[jid.JID]*list.Element{}}
+	return &photos{from: from, log: log, known: map[string]*list.Element{}}
 }
 
 // get returns the picture of somebody, or none.
 func (c *photos) get(ctx context.Context, p people.Person) photo {
-	f, ok := c.begin(p.JID, time.Now())
+	// A copy: the address may be a part of a text of many.
+	who := strings.Clone(p.JID.String())
+	f, ok := c.begin(who, time.Now())
 	if ok {
 		return f
 	}
@@ -75,13 +77,13 @@ func (c *photos) get(ctx context.Context, p people.Person) photo {
 		c.log.WarnContext(ctx, "read a photo: vCards go without for a while", "jid", p.JID, "err", err)
 	}
 	f = picture(data)
-	c.end(p.JID, f, err, time.Now())
+	c.end(who, f, err, time.Now())
 	return f
 }
 
 // begin returns what is kept, or that nothing is to be asked, or takes a place for
 // asking.
-func (c *photos) begin(who jid.JID, now time.Time) (f photo, done bool) {
+func (c *photos) begin(who string, now time.Time) (f photo, done bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e := c.known[who]; e != nil {
@@ -98,7 +100,7 @@ func (c *photos) begin(who jid.JID, now time.Time) (f photo, done bool) {
 	return photo{}, false
 }
 
-func (c *photos) end(who jid.JID, f photo, err error, now time.Time) {
+func (c *photos) end(who string, f photo, err error, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.busy--

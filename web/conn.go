@@ -63,6 +63,9 @@ type conn struct {
 // Read is never called by two goroutines at a time; net/http sees to that.
 func (c *conn) Read(p []byte) (int, error) {
 	if len(c.head) > 0 {
+		if c.head[0] == stunFirst && !c.isTLS() {
+			return 0, c.noRelay(c.head)
+		}
 		n := copy(p, c.head)
 		if c.head = c.head[n:]; len(c.head) == 0 {
 			c.head = nil
@@ -77,6 +80,9 @@ func (c *conn) Read(p []byte) (int, error) {
 		return n, err
 	}
 	c.sniffed = true
+	if p[0] == stunFirst {
+		return 0, c.noRelay(p[:n])
+	}
 	if p[0] != recordHandshake || c.edge.cfg.TLS == nil {
 		return n, err
 	}
@@ -86,6 +92,14 @@ func (c *conn) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	return t.Read(p)
+}
+
+// noRelay ends a connection that asks for a relay of WebRTC.
+func (c *conn) noRelay(first []byte) error {
+	if err := refuseRelay(c.Conn, first); err != nil && !errors.Is(err, io.EOF) {
+		c.edge.cfg.Log.Debug("request for a relay", "remote", c.remote, "err", err)
+	}
+	return io.EOF // net/http would answer another error
 }
 
 // handshake bounds what the reader's deadline does not: writing.

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
-	"encoding/pem"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -16,12 +15,13 @@ import (
 
 // Site is what the pages tell about the node.
 type Site struct {
-	Version     string
-	Domains     []string // at least one
-	BOSH        string   // path of the door, "" = closed
-	WebSocket   string   // path of the door, "" = closed
-	DemoUsers   []string // accounts of the demo, without domain; their password is never shown
-	Certificate func() Certificate
+	Version   string
+	Domains   []string // at least one
+	BOSH      string   // path of the door, "" = closed
+	WebSocket string   // path of the door, "" = closed
+	DemoUsers []string // accounts of the demo, without domain; their password is never shown
+	// Certificate, if not nil, returns what clients get that ask for a host.
+	Certificate func(host string) Certificate
 	// Mates, if not nil, returns the doors of other nodes that serve the same
 	// users, for host-meta.
 	Mates func() []Doors
@@ -29,15 +29,6 @@ type Site struct {
 
 // Doors are the addresses of a node's doors, "" for a closed one.
 type Doors struct{ BOSH, WebSocket string }
-
-// Certificate is what the pages tell about the certificate in service.
-type Certificate struct {
-	PEM         []byte // the leaf first
-	Fingerprint string // SHA-256, AB:CD:…
-	NotAfter    time.Time
-	Names       []string
-	SelfSigned  bool
-}
 
 //go:embed pages
 var files embed.FS
@@ -71,9 +62,7 @@ func (e *Edge) handleSite() error {
 	e.mux.HandleFunc("/.well-known/host-meta", p.hostMeta)
 	e.mux.HandleFunc("/.well-known/host-meta.json", p.hostMeta)
 	if e.cfg.Site.Certificate != nil {
-		e.mux.HandleFunc("/certificate", p.page("certificate.html"))
-		e.mux.HandleFunc("/certificate.pem", p.download)
-		e.mux.HandleFunc("/certificate.cer", p.download)
+		e.handleCertificate(p)
 	}
 	return nil
 }
@@ -91,6 +80,28 @@ type view struct {
 	User        string // an example
 	Certificate *Certificate
 	Until       string
+	Complaints  []Complaint
+	Secure      string // this page by HTTPS
+	Opener      string // origin of the page that opened this one, "" = none
+	Script      template.JS
+	Mates       []string // pages of other nodes
+}
+
+// fill adds what only the page of the certificate tells.
+func (v *view) fill(p *pages, r *http.Request) {
+	v.Complaints = v.Certificate.complaints(v.Host, time.Now())
+	v.Mates, v.Opener = p.mates(), p.opener(r)
+	c, _ := r.Context().Value(connKey{}).(*conn)
+	pol := p.edge.policy.Load()
+	from := pol.peerOf(r, c)
+	v.HTTPS = from.https
+	v.Secure = pol.secureBase(r, &from) + certificatePath
+	if v.Opener != "" {
+		v.Secure += "?from=" + url.QueryEscape(v.Opener)
+	}
+	if v.HTTPS && v.Opener != "" {
+		v.Script = script
+	}
 }
 
 func (p *pages) page(name string) http.HandlerFunc {
@@ -111,8 +122,9 @@ func (p *pages) page(name string) http.HandlerFunc {
 			v.User = p.site.DemoUsers[0]
 		}
 		if p.site.Certificate != nil {
-			c := p.site.Certificate()
-			v.Certificate, v.Until = &c, c.NotAfter.UTC().Format("2 January 2006")
+			c := p.site.Certificate(v.Host)
+			v.Certificate, v.Until = &c, day(c.NotAfter)
+			v.fill(p, r)
 		}
 		var out bytes.Buffer
 		if err := p.set.ExecuteTemplate(&out, name, v); err != nil {
@@ -122,11 +134,18 @@ func (p *pages) page(name string) http.HandlerFunc {
 		}
 		h := w.Header()
 		h.Set("Content-Type", "text/html; charset=utf-8")
-		h.Set("Content-Security-Policy", p.csp)
+		csp, opener := p.csp, "same-origin"
+		if v.Script != "" {
+			// It has to reach the page that opened it.
+			csp, opener = csp+"; script-src "+tellHash, "unsafe-none"
+		}
+		h.Set("Content-Security-Policy", csp)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		if v.HTTPS { // without TLS browsers pass over it, and say so
+			h.Set("Cross-Origin-Opener-Policy", opener)
+		}
 		h.Set("Cache-Control", "no-cache")
 		_, _ = w.Write(out.Bytes()) // the client may be gone
 	}
@@ -142,29 +161,6 @@ func (p *pages) doors(base string) (bosh, websocket string) {
 		websocket = "ws" + strings.TrimPrefix(base, "http") + p.site.WebSocket
 	}
 	return bosh, websocket
-}
-
-// download gives the certificate as PEM, which servers and command lines take,
-// or as DER, which opens with a click on Windows and macOS.
-func (p *pages) download(w http.ResponseWriter, r *http.Request) {
-	if !reads(w, r) {
-		return
-	}
-	data, kind, file := p.site.Certificate().PEM, "application/x-pem-file", "deskline.pem"
-	if strings.HasSuffix(r.URL.Path, ".cer") {
-		block, _ := pem.Decode(data)
-		if block == nil {
-			notFound(w, r)
-			return
-		}
-		data, kind, file = block.Bytes, "application/pkix-cert", "deskline.cer"
-	}
-	h := w.Header()
-	h.Set("Content-Type", kind)
-	h.Set("Content-Disposition", `attachment; filename="`+file+`"`)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "no-cache")
-	_, _ = w.Write(data) // the client may be gone
 }
 
 // reads answers methods other than GET and HEAD and returns false for them.

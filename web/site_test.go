@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"encoding/xml"
 	"net/http/httptest"
 	"slices"
@@ -23,10 +24,11 @@ func fullSite(t *testing.T) web.Site {
 	}
 	s := site()
 	s.DemoUsers = []string{"alice", "bob"}
-	s.Certificate = func() web.Certificate {
+	block, _ := pem.Decode(certPEM)
+	s.Certificate = func(string) web.Certificate {
 		return web.Certificate{
 			PEM: certPEM, Fingerprint: "AB:CD", NotAfter: time.Date(2030, 1, 2, 0, 0, 0, 0, time.UTC),
-			Names: []string{"example.com"}, SelfSigned: true,
+			Names: []string{"example.com"}, SelfSigned: true, Anchor: block.Bytes, Root: true, AnchorFingerprint: "EF:01",
 		}
 	}
 	return s
@@ -49,9 +51,12 @@ func TestPages(t *testing.T) {
 		}},
 		{"HEAD", "/", 200, "text/html", nil},
 		{"POST", "/", 405, "text/plain", nil},
-		{"GET", "/certificate", 200, "text/html", []string{"AB:CD", "Firefox", "self-signed"}},
+		{"GET", "/certificate", 200, "text/html", []string{"AB:CD", "EF:01", "Firefox", "self-signed", "not for the name chat.example.com", "without encryption", "https://chat.example.com:5280/certificate"}},
 		{"GET", "/certificate.pem", 200, "application/x-pem-file", []string{"BEGIN CERTIFICATE"}},
 		{"GET", "/certificate.cer", 200, "application/pkix-cert", nil},
+		{"GET", "/certificate.crt", 200, "application/pkix-cert", nil},
+		{"GET", "/certificate.der", 200, "application/pkix-cert", nil},
+		{"GET", "/certificate/chain.pem", 200, "application/x-pem-file", []string{"BEGIN CERTIFICATE"}},
 		{"GET", "/none", 404, "text/plain", []string{"nothing here"}},
 	}
 	for _, c := range cases {

@@ -41,6 +41,7 @@ type Config struct {
 	IdleTimeout       time.Duration // between two requests
 	MaxHeader         int           // bytes; 0 = 1 MiB
 	MaxConnections    int           // further ones are closed at once
+	PlainPrefix       string        // what an authority asks for without TLS (RFC 8555 §8.3); "" = nothing
 	Std               bool          // net/http alone, without the engine for long polling
 	Site              Site
 	Log               *slog.Logger
@@ -133,7 +134,7 @@ func (e *Edge) serve(w http.ResponseWriter, r *http.Request) {
 	pol := e.policy.Load()
 	c, _ := r.Context().Value(connKey{}).(*conn)
 	p := pol.peerOf(r, c)
-	if !pol.answers(&p) {
+	if !pol.answers(&p) && !e.forAll(r.URL.Path) {
 		e.sendToTLS(w, r, pol, &p)
 		return
 	}

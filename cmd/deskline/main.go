@@ -72,7 +72,7 @@ func (c *cli) root() *cobra.Command {
 	root.SetOut(c.out)
 	root.SetErr(c.errOut)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(c.serve(), c.check(), c.config(), c.user(), c.group(), c.store(), c.cluster(), c.version())
+	root.AddCommand(c.serve(), c.check(), c.config(), c.user(), c.group(), c.store(), c.cluster(), c.cert(), c.version())
 	return root
 }
 

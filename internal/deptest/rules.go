@@ -16,7 +16,7 @@ var tiers = [][]string{
 	{"xmpp/..."},
 	{"router", "people"},
 	{"session", "roster", "presence", "offline", "auth", "vcard", "private", "account", "info", "search"},
-	{"bosh", "websocket", "admin", "web", "certs", "cluster/...", "discovery", "ldap", "oauth"},
+	{"bosh", "websocket", "admin", "web", "certs/...", "cluster/...", "discovery", "ldap", "oauth"},
 	{"store"},
 	{"store/..."},
 	{"configs"},
@@ -31,6 +31,7 @@ var sideways = map[string][]string{
 	"xmpp/sasl":   {"xmpp/jid", "xmpp/stanza"},
 	"xmpp/mux":    {"xmpp/jid", "xmpp/stanza"},
 	"cluster/...": {"cluster/..."},
+	"certs/...":   {"certs/..."},
 	"bench/...":   {"bench/..."},
 	"test/...":    {"test/..."},
 }
@@ -56,6 +57,8 @@ var homes = []struct {
 	{"github.com/go-asn1-ber", []string{"ldap"}, "it is the encoding of LDAP"},
 	{"github.com/fsnotify/fsnotify", []string{"certs"}, "only certificates are watched"},
 	{"github.com/go-jose", []string{"oauth"}, "others ask whose a token is"},
+	{"github.com/caddyserver/certmagic", []string{"certs/acme"}, "others find the files that it leaves"},
+	{"go.uber.org/zap", []string{"certs/acme"}, "log/slog is what all log with; certmagic wants to be given it"},
 	{"github.com/hashicorp/memberlist", []string{"cluster"}, "others see cluster.View"},
 	{"github.com/klauspost/compress", []string{"bosh", "web"}, "bodies are packed at the doors"},
 }

@@ -33,6 +33,7 @@ func TestMatch(t *testing.T) {
 		{"layout that counts", "<message> a </message>", `<message xmlns='jabber:client'>a</message>`, "text"},
 		{"child missing", `<message><a/><b/></message>`, `<message xmlns='jabber:client'><a/></message>`, "no <b/>"},
 		{"child too many", `<message><a/></message>`, `<message xmlns='jabber:client'><a/><b/></message>`, "unexpected <b/>"},
+		{"age of presence", `<presence/>`, `<presence xmlns='jabber:client'><delay xmlns='urn:xmpp:delay'/></presence>`, ""},
 		{"order of children", `<message><a/><b/></message>`, `<message xmlns='jabber:client'><b/><a/></message>`, "<b> of jabber:client in place of <a>"},
 		{"children not listed", `<message><b/>...</message>`, `<message xmlns='jabber:client'><a/><b/><c/></message>`, ""},
 		{"not even among others", `<message><b i='1'/>...</message>`, `<message xmlns='jabber:client'><a/><b i='2'/></message>`, `attribute i: "2" in place of "1"`},

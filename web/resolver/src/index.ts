@@ -14,6 +14,7 @@ import { hosts, parse, type Nodes } from "./nodes.js";
 
 export type { Node, Nodes } from "./nodes.js";
 export type { Store } from "./cache.js";
+export { accept, reach, type Reach, type Reached, type ReachOptions } from "./reach.js";
 
 /** Where an answer came from: a server, the cache, or a cache past its time since nobody could be asked. */
 export type Source = "network" | "cache" | "stale";
