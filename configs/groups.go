@@ -12,7 +12,7 @@ type Groups struct {
 	Required   bool          `key:"required" live:"yes"`   // only members of an authorised group may sign in
 	Authorised []string      `key:"authorised" live:"yes"` // beside those of deskline group authorise
 	Largest    int           `key:"largest" min:"2" max:"100000"`
-	Refresh    time.Duration `key:"refresh" min:"1s" max:"1h"` // between two looks at the local accounts
+	Refresh    time.Duration `key:"refresh" min:"1s" max:"1h"` // between two looks at what was said by commands
 	Sync       string        `key:"sync" one:"automatic manual"`
 }
 
