@@ -160,17 +160,24 @@ func (n *node) admit(ctx context.Context, account jid.JID) *sasl.Failure {
 	if ok, _ := n.groups.May(account); ok {
 		return nil
 	}
-	if n.listed(account.Domain()) {
-		// The directory tells by itself.
-	} else if a, err := n.store.Account(ctx, account.Bare()); err == nil {
-		if err := n.groups.Source(localSource).Change(ctx, []people.Person{localPerson(&a)}, nil); err != nil {
-			n.log.WarnContext(ctx, "groups of an account", "err", err)
-		}
+	if !n.listed(account.Domain()) { // a directory tells by itself
+		n.tellGroups(ctx, account.Bare())
 	}
 	if ok, why := n.groups.May(account); !ok {
 		return sasl.NewFailure(sasl.AccountDisabled, why)
 	}
 	return nil
+}
+
+// tellGroups tells of a local account at once, which may have been made just now.
+func (n *node) tellGroups(ctx context.Context, account jid.JID) {
+	a, err := n.store.Account(ctx, account)
+	if err != nil {
+		return // sign-in fails by itself
+	}
+	if err := n.groups.Source(localSource).Change(ctx, []people.Person{localPerson(&a)}, nil); err != nil {
+		n.log.WarnContext(ctx, "groups of an account", "err", err)
+	}
 }
 
 // readGroups reads what administrators say of groups, and of whom a

@@ -51,11 +51,11 @@ type Settings struct {
 
 // Attributes name what is read of a person; "" is the schema's name, "-" none.
 type Attributes struct {
-	User, Domain, Name, Given, Family, Mail    string
-	Title, Department, Company, Entity, Photo  string
-	Groups                                     string
-	Phones                                     []string
-	id, stamp, control, computed, lock, expiry string // of the schema alone
+	User, Domain, Name, Given, Family, Mail   string
+	Title, Department, Company, Entity, Photo string
+	Groups                                    string
+	Phones                                    []string
+	id, stamp, control, lock, expiry          string // of the schema alone
 }
 
 // Enabled says who may use chat: those to whom all that is set applies.
@@ -88,7 +88,7 @@ var schemas = map[string]schema{
 		attributes: Attributes{
 			User: "sAMAccountName", Name: "displayName", Given: "givenName", Family: "sn", Mail: "mail", Title: "title", Department: "department",
 			Company: "company", Photo: "thumbnailPhoto", Groups: "memberOf", Phones: []string{"telephoneNumber", "mobile", "ipPhone"},
-			id: "objectGUID", stamp: "uSNChanged", control: "userAccountControl", computed: "msDS-User-Account-Control-Computed", expiry: "accountExpires",
+			id: "objectGUID", stamp: "uSNChanged", control: "userAccountControl", expiry: "accountExpires",
 		},
 	},
 }
@@ -124,7 +124,7 @@ func (c Config) complete() (Config, error) {
 	if len(a.Phones) == 1 && a.Phones[0] == "-" {
 		a.Phones = nil
 	}
-	a.id, a.stamp, a.control, a.computed, a.lock, a.expiry = of.id, of.stamp, of.control, of.computed, of.lock, of.expiry
+	a.id, a.stamp, a.control, a.lock, a.expiry = of.id, of.stamp, of.control, of.lock, of.expiry
 	c.GroupBase = cmp.Or(c.GroupBase, c.Base)
 	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, 2*time.Second)
 	c.Pool = cmp.Or(c.Pool, 8)

@@ -44,7 +44,7 @@ func (d *Directory) names() []string {
 	a, enabled := d.cfg.Attributes, d.Settings().Enabled
 	list := slices.Concat([]string{
 		a.User, a.Domain, a.Name, "cn", a.Given, a.Family, a.Mail, a.Title, a.Department, a.Company, a.Entity, a.Groups,
-		a.id, a.stamp, a.control, a.computed, a.lock, a.expiry, enabled.Attribute, "entryCSN",
+		a.id, a.stamp, a.control, a.lock, a.expiry, enabled.Attribute, "entryCSN",
 	}, a.Phones)
 	slices.Sort(list)
 	return slices.Compact(slices.DeleteFunc(list, func(name string) bool { return name == "" }))
@@ -113,27 +113,23 @@ func (d *Directory) stampOf(e *goldap.Entry) uint64 {
 	return maphash.String(seed, value(e, "entryCSN")+"\x00"+value(e, d.cfg.Attributes.stamp))
 }
 
-// The bits of userAccountControl.
-const (
-	adDisabled = 1 << 1
-	adLocked   = 1 << 4
-)
+// adDisabled is a bit of userAccountControl.
+const adDisabled = 1 << 1
 
 // locked is what pwdAccountLockedTime has for a lock that only an administrator
 // takes away; others pass by themselves.
 const locked = "000001010000Z"
 
-// barred looks at what the entry itself says of whether it is in use.
+// barred looks at what the entry itself says of whether it is in use. A lock after
+// wrong passwords is no such thing: the server refuses the next sign-in by itself,
+// and strangers who guess must not be able to end the chats of somebody.
 func (d *Directory) barred(e *goldap.Entry, now time.Time) (why string, recheck bool) {
 	a, enabled := d.cfg.Attributes, d.Settings().Enabled
 	control, _ := strconv.ParseInt(value(e, a.control), 10, 64)
-	computed, _ := strconv.ParseInt(value(e, a.computed), 10, 64)
 	end := fileTime(value(e, a.expiry))
 	switch {
 	case control&adDisabled != 0:
 		return "the account is disabled in the directory", false
-	case computed&adLocked != 0:
-		return "the account is locked in the directory after wrong passwords", true
 	case !end.IsZero() && end.Before(now):
 		return "the account in the directory has expired", false
 	case value(e, a.lock) == locked:
