@@ -145,8 +145,8 @@ func (c chatters) Exists(ctx context.Context, bare jid.JID) (bool, error) {
 	return ok, err
 }
 
-// admit implements session.Config.Admit. Before somebody is sent away, a local
-// account is looked at again: it may be new, or in another group since a moment.
+// admit implements session.Config.Admit. A local account is looked at
+// again where it matters: it may be new, or in another group since a moment.
 func (n *node) admit(ctx context.Context, account jid.JID) *sasl.Failure {
 	if !n.groupsMatter() {
 		return nil
@@ -157,7 +157,7 @@ func (n *node) admit(ctx context.Context, account jid.JID) *sasl.Failure {
 		}
 		return sasl.NewFailure(sasl.TemporaryAuthFailure, "the server has not read its groups yet, try again")
 	}
-	if ok, _ := n.groups.May(account); ok {
+	if ok, _ := n.groups.May(account); ok && !n.wish.Load().Required {
 		return nil
 	}
 	if !n.listed(account.Domain()) { // a directory tells by itself
