@@ -115,7 +115,7 @@ func TestDirectory(t *testing.T) {
 	want(t, "to nobody", anna.ask(mail("nobody", "lost")), "service-unavailable")
 	want(t, "to guest", anna.ask(mail("guest", "lost")), "service-unavailable")
 	want(t, "private XML", anna.ask("<iq xmlns='jabber:client' type='set' id='p'><query xmlns='jabber:iq:private'><x xmlns='x'>kept</x></query></iq>"), "id='p'", "type='result'")
-	want(t, "vCard", anna.ask("<iq xmlns='jabber:client' type='set' id='v'><vCard xmlns='vcard-temp'><FN>Anna</FN></vCard></iq>"), "id='v'", "type='result'")
+	want(t, "vCard", anna.ask("<iq xmlns='jabber:client' type='set' id='v'><vCard xmlns='vcard-temp'><FN>Anna</FN></vCard></iq>"), "id='v'", "<not-allowed")
 	want(t, "password", anna.ask("<iq xmlns='jabber:client' type='set' id='r' to='example.com'><query xmlns='jabber:iq:register'><username>anna</username><password>x</password></query></iq>"), "not-allowed")
 	ben := s.loginAt("ben")
 	want(t, "offline", ben.ask("<presence xmlns='jabber:client'/>"), "<body>hello</body>", "type='subscribe'")
