@@ -12,7 +12,6 @@ import (
 // group is one group and where it is among the others.
 type group struct {
 	dn     string
-	name   string
 	sample string // the DN of a member, to try the server with
 }
 
@@ -33,7 +32,7 @@ var memberAttributes = []string{"member", "uniqueMember"}
 // readGroups reads all groups, page by page.
 func (d *Directory) readGroups(ctx context.Context, c *conn) (*groups, error) {
 	g := &groups{byKey: map[key]int32{}, parents: map[key][]int32{}}
-	names := append([]string{"cn", "memberUid"}, memberAttributes...)
+	names := append([]string{"memberUid"}, memberAttributes...)
 	err := d.pages(ctx, c, d.cfg.GroupBase, false, d.Settings().GroupFilter, names, func(e *goldap.Entry) error {
 		return d.addGroup(ctx, c, g, e)
 	})
@@ -58,10 +57,7 @@ func (d *Directory) readGroups(ctx context.Context, c *conn) (*groups, error) {
 
 func (d *Directory) addGroup(ctx context.Context, c *conn, g *groups, e *goldap.Entry) error {
 	at := int32(len(g.list))
-	one := group{dn: e.DN, name: clean(e.GetEqualFoldAttributeValue("cn"))}
-	if one.name == "" {
-		one.name = clean(nameOf(e.DN))
-	}
+	one := group{dn: clean(e.DN)}
 	g.byKey[dnKey(e.DN)] = at
 	for _, uid := range e.GetEqualFoldAttributeValues("memberUid") {
 		g.add(uidKey(uid), at)
@@ -147,15 +143,16 @@ func (g *groups) of(depth int, member ...key) []int32 {
 	return found
 }
 
-// names are those of groups, and of DNs that an entry itself names.
+// names are the DNs of groups, also of those that an entry itself names. They are
+// told whole: groups in two places may have one short name.
 func (g *groups) names(in []int32, direct []string) []string {
 	var list []string
 	for _, at := range in {
-		list = append(list, g.list[at].name)
+		list = append(list, g.list[at].dn)
 	}
 	for _, dn := range direct {
 		if _, known := g.byKey[dnKey(dn)]; !known {
-			list = append(list, clean(nameOf(dn)))
+			list = append(list, clean(dn))
 		}
 	}
 	slices.Sort(list)

@@ -23,10 +23,10 @@ func TestPerson(t *testing.T) {
 	p, _ := all.get("alice")
 	if p.Name != "Alice Ärcher" || p.Given != "Alice" || p.Family != "alice" || fmt.Sprint(p.Mail) != "[alice@example.com a@example.com]" ||
 		fmt.Sprint(p.Phones) != "[+49 30 1 +49 170 2]" || p.Title != "Agent" || p.Department != "7" || p.Company != "Example" ||
-		p.Unit != ldaptest.People || fmt.Sprint(p.Groups) != "[agents all]" || !p.Photo || !p.Enabled || len(p.ID) != 36 {
+		p.Unit != ldaptest.People || fmt.Sprint(p.Groups) != fmt.Sprint([]string{groupDN("agents"), groupDN("all")}) || !p.Photo || !p.Enabled || len(p.ID) != 36 {
 		t.Errorf("%+v", p)
 	}
-	if p, _ := all.get("bob"); p.Name != "bob" || p.Photo || fmt.Sprint(p.Groups) != "[all]" {
+	if p, _ := all.get("bob"); p.Name != "bob" || p.Photo || fmt.Sprint(p.Groups) != fmt.Sprint([]string{groupDN("all")}) {
 		t.Errorf("%+v", p)
 	}
 	if all.len() != 2 {

@@ -25,7 +25,7 @@ type Person struct {
 	Department string
 	Company    string
 	Unit       string   // where the person is in the tree of a directory: the DN above the entry; "" = nowhere
-	Groups     []string // names of groups, nested ones unrolled, in no order
+	Groups     []string // names of groups, of a directory their DNs, nested ones unrolled, in no order
 	Entity     string   // the organisational entity, "" = none
 	Photo      bool     // whether the source can be asked for one
 	Enabled    bool     // may use chat
