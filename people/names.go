@@ -24,7 +24,7 @@ func clean(s string) string {
 	}
 	s = strings.TrimSpace(s)
 	if len(s) > maxName {
-		s = strings.ToValidUTF8(s[:maxName], "")
+		s = strings.TrimSpace(strings.ToValidUTF8(s[:maxName], ""))
 	}
 	return strings.Clone(s)
 }
@@ -32,7 +32,7 @@ func clean(s string) string {
 // GroupKey is what two spellings of one group's name have in common: case, and in
 // a directory's name (cn=agents, ou=groups) the blanks around commas, do not count.
 func GroupKey(name string) string {
-	name = strings.ToLower(clean(name))
+	name = clean(strings.ToLower(name)) // in lower case some are longer
 	if !isDN(name) {
 		return name
 	}

@@ -122,7 +122,8 @@ describe('the page of the certificate', { skip }, () => {
     assert.equal(await page.evaluate(() => window.taken), true);
     await popup.waitForLoadState();
     assert.match(await popup.textContent('main'), /Your browser takes the certificate now/);
-    await Promise.all([popup.waitForEvent('close'), popup.click('#back')]);
+    // The click closes the tab, maybe before it is reported as done.
+    await Promise.all([popup.waitForEvent('close'), popup.click('#back').catch((err) => assert.match(err.message, /closed/))]);
     await page.context().close();
   });
 
