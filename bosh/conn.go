@@ -91,14 +91,14 @@ func (c *conn) flush(now time.Time) {
 		}
 		w := c.waiter(rid)
 		switch {
+		case c.win.Passed():
+			c.answerWith(rid, w, emptyBody, nil, now)
 		case w != nil && !w.gone() && (len(c.queue) > 0 || c.win.Over()):
 			c.answer(w, now)
 		case (w == nil || w.gone()) && c.win.Unanswered() > 1 && c.win.Over():
 			// Its client went away and came back with the next one; what there
 			// is to say goes there, and a repeat gets an empty response.
-			c.win.Answer(emptyBody, nil, now)
-			c.account()
-			c.drop(rid)
+			c.answerWith(rid, nil, emptyBody, nil, now)
 		default:
 			return
 		}
@@ -131,11 +131,18 @@ func (c *conn) mind(now time.Time) {
 // answer gives the oldest request everything that waits.
 func (c *conn) answer(w *waiter, now time.Time) {
 	body, saved := c.encode(w.rid, now)
+	c.lastPeer, c.lastRID = w.peer, w.rid
+	c.answerWith(w.rid, w, body, saved, now)
+}
+
+// answerWith answers the oldest request; w is nil if nobody waits for it.
+func (c *conn) answerWith(rid uint64, w *waiter, body []byte, saved []session.Frame, now time.Time) {
 	c.win.Answer(body, saved, now)
 	c.account()
-	c.lastPeer, c.lastRID = w.peer, w.rid
-	c.waiters = slices.DeleteFunc(c.waiters, func(o *waiter) bool { return o == w })
-	c.mind(now)
+	c.drop(rid)
+	if w == nil {
+		return
+	}
 	if len(saved) > 0 {
 		w.arrived = saved[0].Stanza.Arrived
 	}

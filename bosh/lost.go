@@ -8,9 +8,13 @@ import (
 // A page that is loaded anew leaves requests behind that its browser never put
 // on the wire, and goes on with the next rid. Nobody sends those again, and the
 // session would wait for them for ever. So they are taken for lost when another
-// request has waited for them that long. It is shorter for an empty one, since
-// clients poll when they have nothing else on its way. Should a lost request
-// come after all, it is processed then: late, but not refused.
+// request has waited for them that long. It is shorter for an empty one, which
+// may be answered before those that are missing without harm; what a client has to
+// say waits longer, or until it shows by another request that it has given them up.
+// For a lost request may come after all, from a node that was halted or through
+// a network that was cut, and then its stanzas are to be before those of later ones.
+// When it comes it is processed, and gets an empty response if a later one
+// had its response: there is nothing older to say.
 const (
 	lostToPoll  = 2 * time.Second
 	lostToOther = 5 * time.Second
@@ -36,11 +40,26 @@ func (w *Window) GiveUp(now time.Time) bool {
 	if s.arrival.Empty {
 		patience = lostToPoll
 	}
-	if !ok || now.Sub(s.came) < patience {
-		return false
+	switch {
+	case ok && now.Sub(s.came) >= patience:
+		w.skip(s.arrival.RID)
+		w.doubt = s.arrival.Empty
+		return true
+	case !ok && slices.ContainsFunc(w.slots, func(s slot) bool {
+		return !s.held && s.arrival.RID == w.next && w.hesitates(&s) && now.Sub(s.came) >= lostToOther
+	}):
+		w.doubt = false
+		return true
 	}
-	w.skip(s.arrival.RID)
-	return true
+	return false
+}
+
+// hesitates reports whether a request whose turn it is waits for a lost one.
+func (w *Window) hesitates(s *slot) bool { return w.doubt && !s.arrival.Empty }
+
+// Passed reports whether a later request than the oldest was answered before it.
+func (w *Window) Passed() bool {
+	return len(w.slots) > 0 && slices.ContainsFunc(w.cache, func(a answered) bool { return a.rid > w.slots[0].arrival.RID })
 }
 
 // forgotten takes the missing request for lost if a proves that the client no
@@ -51,6 +70,7 @@ func (w *Window) forgotten(a Arrival, room uint64) bool {
 		return false
 	}
 	w.skip(s.arrival.RID)
+	w.doubt = false
 	return true
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 // recordVersion is that of what appendRecord writes.
-const recordVersion = 1
+const recordVersion = 2
 
 // appendRecord writes the session down; ok is false before it is bound. It is
 // called with the lock held.

@@ -69,6 +69,7 @@ type Window struct {
 	p        Params
 	next     uint64     // the request to be processed next
 	lost     []uint64   // requests before it that were given up and have not come
+	doubt    bool       // whether their client may send them still
 	slots    []slot     // unanswered, by rid
 	cache    []answered // by rid, oldest first
 	kept     int        // bytes of the responses in cache
@@ -113,6 +114,9 @@ func (w *Window) Accept(a Arrival, now time.Time) Verdict {
 	}
 	if uint64(len(w.slots)) >= room {
 		return refuse("policy-violation", "too many simultaneous requests")
+	}
+	if !late && uint64(len(w.lost)+len(w.slots)) >= room {
+		w.doubt = false // it would have more requests open than it may
 	}
 	if v, bad := w.overactive(a, now); bad {
 		return v
@@ -182,7 +186,7 @@ func (w *Window) answeredEmpty(rid uint64) bool {
 // Turn returns the request to be processed next, if it has come.
 func (w *Window) Turn() (Arrival, bool) {
 	for i := range w.slots {
-		if s := &w.slots[i]; !s.held && s.arrival.RID <= w.next {
+		if s := &w.slots[i]; !s.held && (s.arrival.RID < w.next || s.arrival.RID == w.next && !w.hesitates(s)) {
 			return s.arrival, true
 		}
 	}
@@ -217,6 +221,7 @@ func (w *Window) Done(rid uint64) {
 		return
 	}
 	w.lost = slices.DeleteFunc(w.lost, func(r uint64) bool { return r == rid })
+	w.doubt = w.doubt && len(w.lost) > 0
 }
 
 // Oldest returns the processed request that is to be answered first.

@@ -22,6 +22,7 @@ func (w *Window) AppendBinary(dst []byte) ([]byte, error) {
 	for _, rid := range w.lost {
 		dst = pack.Uint(dst, rid)
 	}
+	dst = pack.Bool(dst, w.doubt)
 	held := 0
 	for i := range w.slots {
 		if w.slots[i].held {
@@ -59,6 +60,7 @@ func readWindow(r *pack.Reader, now time.Time) *Window {
 	for range r.Count() {
 		w.lost = append(w.lost, r.Uint())
 	}
+	w.doubt = r.Bool()
 	for range r.Count() {
 		a := Arrival{RID: r.Uint(), Key: r.String(), Empty: r.Bool(), Pause: r.Bool()}
 		w.slots = append(w.slots, slot{arrival: a, came: now, held: true})
