@@ -83,7 +83,7 @@ cluster: {node: %s, listen: %q, public_url: %q, seeds: [%s], pairs: %s}
 	return bases
 }
 
-func fetch(t *testing.T, r *http.Request) string {
+func fetch(t testing.TB, r *http.Request) string {
 	t.Helper()
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
@@ -97,7 +97,7 @@ func fetch(t *testing.T, r *http.Request) string {
 	return string(body)
 }
 
-func get(t *testing.T, url string) string {
+func get(t testing.TB, url string) string {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {

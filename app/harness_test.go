@@ -26,7 +26,7 @@ import (
 
 // server is a whole node on a port of its own, with the accounts alice and bob.
 type server struct {
-	t    *testing.T
+	t    testing.TB
 	addr string // of http.listen
 	ops  string // of admin.listen
 	cfg  configs.Config
@@ -199,7 +199,7 @@ func (c *client) ask(elements string) string {
 	return ""
 }
 
-func want(t *testing.T, what, got string, parts ...string) {
+func want(t testing.TB, what, got string, parts ...string) {
 	t.Helper()
 	for _, p := range parts {
 		if !strings.Contains(got, p) {
@@ -209,7 +209,7 @@ func want(t *testing.T, what, got string, parts ...string) {
 }
 
 // eventually polls until ok.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -46,7 +46,7 @@ func (d *Directory) pages(ctx context.Context, c *conn, base string, oneLevel bo
 			return err
 		})
 		if goldap.IsErrorWithCode(err, goldap.LDAPResultSizeLimitExceeded) {
-			return fmt.Errorf("the server gives out no more than %d entries, although they were asked for in pages: give the user of ldap.bind_dn unlimited paged results, or lower ldap.page_size", len(res.Entries))
+			return errors.New("the server limits how many entries it gives out, although they were asked for in pages: give the user of ldap.bind_dn unlimited paged results, or lower ldap.page_size")
 		}
 		if err != nil {
 			return said(err)

@@ -51,6 +51,8 @@ async function reload(alice, meanwhile) {
   });
   const loaded = alice.page.reload();
   await isAway;
+  // The browser cuts the old page's poll in its own time and tells nobody; what is answered till then is lost with the page.
+  await new Promise((resolve) => setTimeout(resolve, 500));
   await meanwhile();
   goOn();
   await loaded;
