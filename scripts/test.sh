@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every test, goes on after a failure, and says at the end how each part
-# went. FUZZTIME is the seconds for each fuzz target (default 2).
+# went. FUZZTIME is the seconds for each fuzz target (default 1).
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -82,7 +82,7 @@ scripts/install.sh
 part "build" make --no-print-directory build
 part "go vet" go vet ./...
 part "go test" go_tests
-part "fuzz targets, ${FUZZTIME:-2} s each" scripts/fuzz.sh "${FUZZTIME:-2}"
+part "fuzz targets, ${FUZZTIME:-1} s each" scripts/fuzz.sh "${FUZZTIME:-1}"
 node_part "resolver" web/resolver
 node_part "real clients" test/clients
 if [ -d test/clients/node_modules/strophe.js ]; then
