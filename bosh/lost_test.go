@@ -123,25 +123,33 @@ func TestWindowLateRequest(t *testing.T) {
 	})
 }
 
-// What was sent just before a page was reloaded may never come; the session
-// goes on all the same.
-func TestLostRequest(t *testing.T) {
-	b := newBench(t, bosh.Config{})
+// overtaken is a session in which a request came, and was answered, before the one
+// ahead of it.
+func overtaken(t *testing.T) (b *bench, f *fake, answer <-chan string) {
+	t.Helper()
+	b = newBench(t, bosh.Config{})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- b.h.Run(ctx) }()
-	defer func() {
+	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-	}()
-	f := b.create("")
-	poll := b.later(t.Context(), f.body(102, "", ""))
+	})
+	f = b.create("")
+	answer = b.later(t.Context(), f.body(102, "", ""))
 	waitFor(t, func() bool { return b.h.Stats().Held == 1 })
 	if err := f.conn.Write(session.Frame{Bytes: []byte("<x/>")}); err != nil {
 		t.Fatal(err)
 	}
+	return b, f, answer
+}
+
+// What was sent just before a page was reloaded may never come; the session
+// goes on all the same.
+func TestLostRequest(t *testing.T) {
+	b, f, poll := overtaken(t)
 	wantIn(t, "poll after the lost request", <-poll, "<x/>")
 	// One more, whose successor shows that nobody waits for it any more.
 	poll = b.later(t.Context(), f.body(104, "", ""))
@@ -160,22 +168,7 @@ func TestLostRequest(t *testing.T) {
 // A poll that was stuck for longer than the session waited for it gets nothing of
 // what came after the responses that its client has.
 func TestLateRequest(t *testing.T) {
-	b := newBench(t, bosh.Config{})
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- b.h.Run(ctx) }()
-	defer func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}()
-	f := b.create("")
-	poll := b.later(t.Context(), f.body(102, "", ""))
-	waitFor(t, func() bool { return b.h.Stats().Held == 1 })
-	if err := f.conn.Write(session.Frame{Bytes: []byte("<x/>")}); err != nil {
-		t.Fatal(err)
-	}
+	b, f, poll := overtaken(t)
 	wantIn(t, "poll after the stuck one", <-poll, "<x/>")
 	if err := f.conn.Write(session.Frame{Bytes: []byte("<y/>")}); err != nil {
 		t.Fatal(err)
