@@ -190,7 +190,40 @@ func (s *Server) Kill() { s.end(syscall.SIGKILL) }
 func (s *Server) Stop() { s.end(syscall.SIGTERM) }
 
 // Freeze halts the server: it takes connections and answers nothing.
-func (s *Server) Freeze() { s.signal(syscall.SIGSTOP) }
+func (s *Server) Freeze() {
+	s.t.Helper()
+	s.signal(syscall.SIGSTOP)
+	limit := time.Now().Add(patience)
+	for !s.halted() { // its threads stop one after another
+		if time.Now().After(limit) {
+			s.t.Fatalf("slapd on port %d does not halt", s.port)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// halted reports whether all threads of the server have stopped, as far as the
+// system tells.
+func (s *Server) halted() bool {
+	if s.cmd == nil {
+		return true
+	}
+	stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.cmd.Process.Pid))
+	if err != nil {
+		return true
+	}
+	for _, name := range stats {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			continue // it has ended
+		}
+		// proc(5): the state is behind the name, which is in parentheses.
+		if _, state, ok := strings.Cut(string(data), ") "); ok && !strings.HasPrefix(state, "T") {
+			return false
+		}
+	}
+	return true
+}
 
 // Thaw lets a frozen server go on.
 func (s *Server) Thaw() { s.signal(syscall.SIGCONT) }
