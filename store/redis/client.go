@@ -118,7 +118,9 @@ func sentinel(cfg Config, o *goredis.UniversalOptions) (goredis.UniversalClient,
 	}
 	o.Addrs, o.MasterName = cfg.Sentinel.Addrs, cfg.Sentinel.Master
 	o.SentinelUsername, o.SentinelPassword = cfg.Sentinel.Username, cfg.Sentinel.Password
-	return goredis.NewFailoverClient(o.Failover()), nil
+	c := goredis.NewFailoverClient(o.Failover())
+	c.AddHook(newLeaver())
+	return c, nil
 }
 
 // config returns nil without TLS.

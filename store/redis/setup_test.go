@@ -192,6 +192,30 @@ func TestSecure(t *testing.T) {
 	})
 }
 
+// TestLeavesMaster has the client at a master that no replica follows any more,
+// while the Sentinel knows of another one and tells nobody of the change.
+func TestLeavesMaster(t *testing.T) {
+	old, next := redistest.Start(t, "--min-replicas-to-write", "1"), redistest.Start(t)
+	replica := redistest.StartReplica(t, old)
+	redistest.StartReplica(t, next)
+	guard := redistest.StartSentinel(t, "deskline", old)
+	s := open(t, redis.Config{
+		Sentinel: redis.Sentinel{Master: "deskline", Addrs: []string{guard.Addr()}}, Replicas: 1, Timeout: 2 * time.Second,
+	})
+	all := people(3)
+	must(t, s.CreateAccounts(t.Context(), all[:1], nil))
+	host, port, err := net.SplitHostPort(next.Addr())
+	must(t, err)
+	guard.Do("SENTINEL", "REMOVE", "deskline")
+	guard.Do("SENTINEL", "MONITOR", "deskline", host, port, "1")
+	must(t, s.CreateAccounts(t.Context(), all[1:2], nil)) // as before
+	replica.Kill()
+	until(t, func() error { return s.CreateAccounts(t.Context(), all[2:], nil) })
+	if got := next.Do("KEYS", "*"+all[2].JID.String()+"*"); got == "" {
+		t.Fatal("the account is not at the new master")
+	}
+}
+
 // TestSentinel kills the master under writers. With a replica that has to have
 // each write, none acknowledged is lost.
 func TestSentinel(t *testing.T) {
