@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,13 +25,18 @@ func passing(err error) bool {
 	if err == nil || errors.Is(err, goredis.ErrClosed) || errors.Is(err, context.Canceled) {
 		return false
 	}
-	for _, prefix := range []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS"} {
-		if goredis.HasErrorPrefix(err, prefix) {
+	var answer goredis.Error
+	if !errors.As(err, &answer) {
+		return true
+	}
+	text := answer.Error()
+	for _, word := range []string{"LOADING ", "READONLY ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "NOREPLICAS "} {
+		// Redis 6 puts a script's errors into a sentence of its own.
+		if strings.HasPrefix(text, word) || strings.HasPrefix(text, "ERR Error running script") && strings.Contains(text, "-"+word) {
 			return true
 		}
 	}
-	var answer goredis.Error
-	return !errors.As(err, &answer)
+	return false
 }
 
 // asAway lets others see of an error that it passes.

@@ -56,18 +56,19 @@ type Config struct {
 // term; only the owner writes it down, so that a node that was cut off and taken
 // over can do no harm.
 type Shared struct {
-	cfg   Config
-	pipe  *pipe
-	cache *cache
-	boxes boxes
-	tide  *tide
-	urls  sync.Map     // Owner → string
-	sure  atomic.Int64 // nanoseconds after began up to when the lease is surely held
-	since atomic.Int64 // and since when
-	began time.Time
-	term  uint64
-	lease chan struct{} // full while the lease is renewed, and once it is given up
-	given sync.Once
+	cfg    Config
+	pipe   *pipe
+	cache  *cache
+	boxes  boxes
+	tide   *tide
+	urls   sync.Map     // Owner → string
+	sure   atomic.Int64 // nanoseconds after began up to when the lease is surely held
+	since  atomic.Int64 // and since when
+	states atomic.Int64 // written down so far
+	began  time.Time
+	term   uint64
+	lease  chan struct{} // full while the lease is renewed, and once it is given up
+	given  sync.Once
 
 	closed chan struct{} // closed by Close
 }

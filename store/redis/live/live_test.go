@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -195,6 +196,28 @@ func TestAdoptedSessionHasAllThatWasNotWrittenDown(t *testing.T) {
 	must(t, two.Drop(t.Context(), sid))
 	if _, ok, _ := two.OwnerOf(t.Context(), sid); ok {
 		t.Fatal("dropped and still there")
+	}
+}
+
+// A state may reach Redis after a later one, over a connection that was given up.
+func TestLateStateChangesNothing(t *testing.T) {
+	r := redistest.Start(t)
+	l := startLive(t, r.Addr(), "n1")
+	sid := router.NewSID()
+	must(t, l.Enter(t.Context(), sid, jid.MustParse("alice@localhost/a"), &client{}))
+	for _, id := range []string{"a", "b"} {
+		must(t, l.Post(t.Context(), []router.SID{sid}, message(id)))
+	}
+	must(t, commit(l, sid, "with a", 1))
+	number := r.Do("HGET", "t:s:{"+string(sid)+"}", "at")
+	must(t, commit(l, sid, "with a and b", 2))
+	script, err := os.ReadFile("lua/commit.lua")
+	must(t, err)
+	tag := "{" + string(sid) + "}"
+	r.Do("EVAL", string(script), "3", "t:s:"+tag, "t:b:"+tag, "t:o:"+tag, l.Me().String(), "with a", "1", "60000", strings.TrimSpace(number))
+	taken, ok, err := l.Adopt(t.Context(), sid, l.Me())
+	if err != nil || !ok || string(taken.State) != "with a and b" {
+		t.Fatalf("adopted %q %v %v", taken.State, ok, err)
 	}
 }
 

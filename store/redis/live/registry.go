@@ -124,7 +124,12 @@ func (l *Shared) Lookup(ctx context.Context, bare jid.JID) ([]router.Binding, er
 	}
 	var all map[string]string
 	err := l.insist(ctx, func() (err error) {
-		all, err = l.cfg.Client.HGetAll(ctx, l.bindingsKey(bare)).Result()
+		// With redis.replicas a pipeline is not answered by a master that was
+		// replaced and does not know it yet.
+		line := l.cfg.Client.Pipeline()
+		cmd := line.HGetAll(ctx, l.bindingsKey(bare))
+		_, _ = line.Exec(ctx) // the command has it
+		all, err = cmd.Result()
 		return err
 	})
 	if err != nil {

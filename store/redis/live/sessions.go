@@ -49,7 +49,7 @@ func (l *Shared) enter(ctx context.Context, sid router.SID, full jid.JID) error 
 func (l *Shared) Commit(sid router.SID, state []byte, upto uint64, done func(error)) {
 	a := act{
 		script: commitScript, keys: l.sessionKeys(sid),
-		args: []any{l.Me().String(), state, upto, l.keep()},
+		args: []any{l.Me().String(), state, upto, l.keep(), l.states.Add(1)},
 		done: func(c *goredis.Cmd) {
 			n, err := c.Int64()
 			if err == nil && n == 0 {
