@@ -198,8 +198,13 @@ var ErrReplaced = errors.New("another session has the resource")
 // Freeze ends a session on this node because it goes on elsewhere: it leaves
 // the tables, and nobody is told.
 func (s *Session) Freeze() {
-	if s.ended.CompareAndSwap(false, true) {
-		s.closeLate() // what comes now is in the mailbox
+	s.mu.Lock()
+	first := s.ended.CompareAndSwap(false, true)
+	if first {
+		s.late, s.closed = nil, true // what comes now is in the mailbox, or finds another way
+	}
+	s.mu.Unlock()
+	if first {
 		s.m.leave(s)
 		s.m.cfg.Router.Table().Remove(s)
 		if k := s.m.cfg.Keeper; k != nil {
