@@ -131,11 +131,11 @@ func (r *Router) toAccount(ctx context.Context, st *stanza.Stanza, to jid.JID) e
 	bare := to.Bare()
 	bindings, err := r.cfg.Registry.Lookup(ctx, bare)
 	if err != nil {
-		return errors.Join(err, r.Refuse(ctx, st, stanza.ErrInternal()))
+		return r.fail(ctx, st, bare, err)
 	}
 	addr, target, err := r.classify(ctx, to, bare, bindings, st.From)
 	if err != nil {
-		return errors.Join(err, r.Refuse(ctx, st, stanza.ErrInternal()))
+		return r.fail(ctx, st, bare, err)
 	}
 	if addr == Matched && r.cfg.Guard != nil && st.Kind == stanza.KindIQ && st.From.Bare() != bare {
 		if e := r.cfg.Guard(ctx, st); e != nil {
@@ -195,7 +195,7 @@ func (r *Router) carryOut(ctx context.Context, v Verdict, st *stanza.Stanza, bar
 			return r.Undelivered(ctx, st, bare)
 		}
 		if err != nil {
-			return errors.Join(err, r.Refuse(ctx, st, stanza.ErrInternal()))
+			return r.fail(ctx, st, bare, err)
 		}
 		return nil
 	}
@@ -218,14 +218,22 @@ func (r *Router) keep(ctx context.Context, st *stanza.Stanza, owner jid.JID) err
 	return r.fail(ctx, st, owner, err)
 }
 
-// fail tells the sender that a message could not be kept, unless whoever
-// reroutes it will try again.
+// fail tells the sender that a stanza could not be delivered or kept, unless
+// whoever has it handled will try again.
 func (r *Router) fail(ctx context.Context, st *stanza.Stanza, owner jid.JID, err error) error {
-	if ctx.Value(passKey{}) == owner && errors.Is(err, ErrAway) {
+	if errors.Is(err, ErrAway) && (ctx.Value(patientKey{}) != nil || ctx.Value(passKey{}) == owner) {
 		return err
 	}
 	return errors.Join(err, r.Refuse(ctx, st, stanza.ErrInternal()))
 }
+
+// Patiently has a stanza that is handled under ctx not refused with an
+// [ErrAway]: the caller waits, and has it handled again.
+func Patiently(ctx context.Context) context.Context {
+	return context.WithValue(ctx, patientKey{}, true)
+}
+
+type patientKey struct{}
 
 // post gives a stanza to sessions and notes on it who they are, so that one that
 // does not deliver it knows whether another has it.

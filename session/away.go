@@ -3,9 +3,11 @@ package session
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/deskline/deskline/router"
 	"github.com/deskline/deskline/xmpp/jid"
+	"github.com/deskline/deskline/xmpp/stanza"
 )
 
 // await waits for as long as what nodes share is away.
@@ -25,6 +27,61 @@ func (s *Session) surely(ctx context.Context, act func() error) error {
 			return err
 		}
 	}
+}
+
+// handle routes a stanza. In a cluster one that fails since what nodes share is
+// away waits for that, and is routed again. It is not passed over: should another
+// node have to carry the request out again, it would take what comes before an
+// accepted stanza for accepted, too.
+func (s *Session) handle(ctx context.Context, st *stanza.Stanza) error {
+	route := s.m.cfg.Router.HandleStanza
+	if s.m.cfg.Keeper == nil {
+		return route(ctx, st)
+	}
+	patiently := router.Patiently(ctx)
+	for tries := 1; tries < triesAtMost; tries++ {
+		err := route(patiently, st)
+		if !errors.Is(err, router.ErrAway) {
+			return err
+		}
+		away, over := s.outlast(ctx)
+		if over {
+			return err
+		}
+		if away {
+			tries = 0
+		}
+		router.OriginOf(ctx).Again()
+	}
+	return route(ctx, st) // which refuses it
+}
+
+// What fails though the nodes share their state again, as when Redis is full, is
+// tried that often, in all for five seconds.
+const (
+	triesAtMost = 50
+	tryAgain    = 100 * time.Millisecond
+)
+
+// outlast waits a moment, and for as long as what nodes share is away. over says
+// that the session is no longer here, or the node stops.
+func (s *Session) outlast(ctx context.Context) (away, over bool) {
+	for !s.ended.Load() && !s.closing.Load() {
+		moment, cancel := context.WithTimeout(ctx, tryAgain)
+		err := s.m.cfg.Keeper.Await(moment)
+		if err == nil {
+			<-moment.Done()
+		}
+		cancel()
+		if err == nil {
+			return away, false
+		}
+		if !errors.Is(err, context.DeadlineExceeded) {
+			return away, true
+		}
+		away = true
+	}
+	return away, true
 }
 
 func (s *Session) wasEntered() jid.JID {

@@ -176,7 +176,7 @@ func (s *Session) stanza(ctx context.Context, st *stanza.Stanza, malformed error
 			return nil
 		}
 	}
-	if err := s.m.cfg.Router.HandleStanza(ctx, st); err != nil {
+	if err := s.handle(ctx, st); err != nil {
 		s.m.cfg.Log.WarnContext(ctx, "stanza", "sid", s.sid.Ref(), "jid", full.String(), "kind", st.Kind.String(), "err", err)
 	}
 	return nil

@@ -137,6 +137,7 @@ type world struct {
 	quiet bool // counts nothing
 
 	mu     sync.Mutex // guards all below
+	away   error      // of keeping messages
 	kept   []string   // owner and id
 	ended  []string   // full JID, whether it was available, receivers of directed presence
 	counts []string
@@ -185,6 +186,9 @@ func (w *world) Exists(_ context.Context, bare jid.JID) (bool, error) {
 func (w *world) Store(_ context.Context, owner jid.JID, st *stanza.Stanza) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.away != nil {
+		return w.away
+	}
 	w.kept = append(w.kept, owner.String()+" "+st.ID)
 	return nil
 }
