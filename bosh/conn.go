@@ -296,10 +296,6 @@ func (c *conn) take(a Arrival, n *stanza.Node, in *Request, to Waiter) Held {
 	return w
 }
 
-// recoverable answers a request that the client has sent again (XEP-0124
-// §14.3, §17.3).
-var recoverable = response{[]byte("<body xmlns='" + NS + "' type='error'/>"), 200}
-
 // idleFrom restarts the inactivity clock if it runs.
 func (c *conn) idleFrom(now time.Time) {
 	if !c.idle.IsZero() {

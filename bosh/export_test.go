@@ -12,8 +12,8 @@ var KeyHash = keyHash
 // EmptyBody is the response with nothing to say.
 var EmptyBody = emptyBody
 
-// Doubled is the time within which copies of a request are answered alike.
-const Doubled = doubled
+// CopiesKept is how many copies of a request are answered.
+const CopiesKept = copiesKept
 
 // ReadWindow reads a window back.
 func ReadWindow(data []byte, now time.Time) (*Window, error) {

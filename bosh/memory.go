@@ -13,8 +13,9 @@ const maxAnonymous = 16 << 10
 var tooMuchAnonymous = ending{condition: "policy-violation", reason: "body too large before authentication"}
 
 // overloaded puts a client off that sends more while there is no memory left:
-// it is to send the request again, whether it goes by the code or by the body.
-var overloaded = response{recoverable.body, http.StatusServiceUnavailable}
+// it is to send the request again, whether it goes by the code or by the body
+// (XEP-0124 §17.3).
+var overloaded = response{[]byte("<body xmlns='" + NS + "' type='error'/>"), http.StatusServiceUnavailable}
 
 // full reports whether n bytes more are too many.
 func (h *Handler) full(n int) bool {

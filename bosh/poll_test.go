@@ -96,7 +96,7 @@ func TestPolled(t *testing.T) {
 		"CreationWithPayload": TestCreationWithPayload, "CreationWithoutTLS": TestCreationWithoutTLS,
 		"Refusal": TestRefusal, "LegacyCodes": TestLegacyCodes, "Restart": TestRestart, "Rubbish": TestRubbish,
 		"OvertakenRequests": TestOvertakenRequests, "Order": TestOrder, "WindowOverHTTP": TestWindowOverHTTP,
-		"TooManyRequests": TestTooManyRequests, "Repeats": TestRepeats, "DoubledRequests": TestDoubledRequests,
+		"TooManyRequests": TestTooManyRequests, "Repeats": TestRepeats, "CopiesOfARequest": TestCopiesOfARequest,
 		"BrokenConnections": TestBrokenConnections, "ReloadWhileHeld": TestReloadWhileHeld, "SeveralStanzas": TestSeveralStanzas,
 		"PauseResponses": TestPauseResponsesDoNotCount, "Acknowledgements": TestAcknowledgements, "Report": TestReport,
 		"Keys": TestKeys, "Endings": TestEndings, "Close": TestClose, "Shutdown": TestShutdown,

@@ -61,7 +61,7 @@ type waiter struct {
 	arrived time.Time // of the oldest stanza in the response
 }
 
-// reply answers the request and its twin as soon as the lock is let go of.
+// reply answers the request and its copies as soon as the lock is let go of.
 func (w *waiter) reply(r response) {
 	for ; w != nil; w = w.twin {
 		if w.done {
@@ -140,7 +140,7 @@ func (w *waiter) expire() {
 		return
 	}
 	held := c.waiter(w.rid)
-	if held == w || held != nil && held.twin == w {
+	if held.answers(w) {
 		if rid, ok := c.win.Oldest(); ok && rid == w.rid {
 			c.answer(held, time.Now())
 		}
@@ -151,28 +151,42 @@ func (w *waiter) expire() {
 	}
 }
 
-// gone reports whether nobody waits for the response any more.
-func (w *waiter) gone() bool { return w.cut && (w.twin == nil || w.twin.cut) }
+// answers reports whether o is w or an earlier copy.
+func (w *waiter) answers(o *waiter) bool {
+	for ; w != nil; w = w.twin {
+		if w == o {
+			return true
+		}
+	}
+	return false
+}
 
-// succeed takes the place of an earlier copy of the same request. A client that
-// lost its connection sends another one, and the old one is told so at once
-// (XEP-0124 §14.3). What comes twice at the same moment was doubled on its way:
-// nobody knows which response will be passed on, so both get it.
+// gone reports whether nobody waits for the response any more.
+func (w *waiter) gone() bool {
+	for ; w != nil; w = w.twin {
+		if !w.cut {
+			return false
+		}
+	}
+	return true
+}
+
+// copiesKept is how many copies of a request wait for its response.
+const copiesKept = 4
+
+// succeed takes the place of an earlier copy of the same request. Nobody knows
+// which of them the client waits for: the one that came last may be the one it
+// gave up first, on its way through a proxy or a node that was cut off, or the
+// network has doubled it. So all are answered alike. XEP-0124 §14.3 would have
+// the earlier one get an error that clients take for the response.
 func (w *waiter) succeed(old *waiter) {
 	w.parked, w.size = old.parked, old.size
 	old.parked, old.size = nil, 0
-	if w.came.Sub(old.came) >= doubled {
-		old.reply(recoverable)
-		return
-	}
 	w.twin = old
-	if old.twin != nil {
-		old.twin.reply(recoverable)
-		old.twin = nil
+	last := w
+	for i := 1; i < copiesKept && last.twin != nil; i++ {
+		last = last.twin
 	}
+	last.twin.reply(response{}) // its connection is cut, and its client, if it waits, comes again
+	last.twin = nil
 }
-
-// doubled is how far apart the copies of a request may come that a network and
-// not the client has made: no client finds a connection broken and sends again
-// that fast.
-const doubled = 100 * time.Millisecond
