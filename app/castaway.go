@@ -5,6 +5,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/deskline/deskline/bosh"
@@ -33,6 +34,7 @@ func (t *takeover) beacon(ctx context.Context) error {
 		switch {
 		case t.shared.Sure():
 			t.refuge.Store(nil)
+			t.reclaim(ctx)
 		case t.shared.Adrift() && t.refuge.Load() == nil:
 			// Others may have it again a moment before this node.
 			if url := t.seekRefuge(ctx); url != "" && !t.prove(ctx) {
@@ -77,42 +79,66 @@ func (t *takeover) seekRefuge(ctx context.Context) string {
 	return best
 }
 
+// hasRedis reports whether a node holds its lease. One that answers and does not
+// may have lost Redis as this one has, a moment later.
 func (t *takeover) hasRedis(ctx context.Context, url string) bool {
-	who, err := t.ask(ctx, url)
-	return err == nil && who != ""
+	who, sure, err := t.ask(ctx, url)
+	return err == nil && who != "" && sure
 }
 
-// ask returns what owner answers at an address; it is empty if that has no
-// Redis or stops.
-func (t *takeover) ask(ctx context.Context, url string) (owner string, err error) {
+// ask returns what owner answers at an address, and whether it holds its lease;
+// owner is empty if that has no Redis or stops.
+func (t *takeover) ask(ctx context.Context, url string) (owner string, sure bool, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+alivePath, http.NoBody)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	t.sign(req)
 	res, err := t.client.Do(req)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	defer func() { _ = res.Body.Close() }()
 	who, err := io.ReadAll(io.LimitReader(res.Body, 256))
 	if res.StatusCode != http.StatusOK {
-		return "", err
+		return "", false, err
 	}
-	return string(who), err
+	return string(who), res.Header.Get(headerSure) == "true", err
 }
 
 // abandon lets go of all sessions that others take up. Their clients come again
 // and are passed on.
 func (t *takeover) abandon(ctx context.Context) {
-	count := 0
 	for _, s := range t.sessions.Sessions() {
 		if s.Bound() && s.Moves() {
 			t.bosh.Moved(s.SID())
-			count++
+			t.abandoned = append(t.abandoned, s.SID())
 		}
 	}
-	t.log.WarnContext(ctx, "cut off from Redis, unlike others: they take the sessions up", "sessions", count)
+	t.log.WarnContext(ctx, "cut off from Redis, unlike others: they take the sessions up", "sessions", len(t.abandoned))
+}
+
+// reclaim takes up again what this node let go of and no other one has taken up.
+func (t *takeover) reclaim(ctx context.Context) {
+	if len(t.abandoned) == 0 {
+		return
+	}
+	var mu sync.Mutex // guards left
+	var left []router.SID
+	me := t.shared.Me()
+	t.eachAtOnce(t.abandoned, func(sid router.SID) {
+		if t.bosh.Holds(sid) {
+			return
+		}
+		owner, ok, err := t.shared.OwnerOf(ctx, sid)
+		if err == nil && (!ok || owner != me) || err == nil && t.takeUp(ctx, sid, me) {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		left = append(left, sid)
+	})
+	t.abandoned = left
 }
 
 // toRefuge has another node answer in place of one that is cut off.

@@ -175,20 +175,27 @@ func (t *takeover) inherit(ctx context.Context, o live.Owner) error {
 	}
 	t.log.InfoContext(ctx, "taking over", "from", string(o.Node), "sessions", len(sids))
 	start := time.Now()
+	t.eachAtOnce(sids, func(sid router.SID) {
+		if !t.takeUp(ctx, sid, o) && !t.owned(ctx, sid, o) {
+			_ = t.shared.Strike(ctx, sid, o) // it is looked at again if this fails
+		}
+	})
+	t.log.InfoContext(ctx, "took over", "from", string(o.Node), "sessions", len(sids), "took", time.Since(start).Round(time.Millisecond))
+	return nil
+}
+
+// eachAtOnce does something for each of many sessions, for some at a time.
+func (t *takeover) eachAtOnce(sids []router.SID, do func(router.SID)) {
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, takeUpsAtOnce)
 	for _, sid := range sids {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			if !t.takeUp(ctx, sid, o) && !t.owned(ctx, sid, o) {
-				_ = t.shared.Strike(ctx, sid, o) // it is looked at again if this fails
-			}
+			do(sid)
 		})
 	}
 	wg.Wait()
-	t.log.InfoContext(ctx, "took over", "from", string(o.Node), "sessions", len(sids), "took", time.Since(start).Round(time.Millisecond))
-	return nil
 }
 
 // owned reports whether a session still is an owner's, as far as can be known.

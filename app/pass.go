@@ -26,6 +26,7 @@ const (
 	headerSID    = "X-Deskline-Session"
 	headerAny    = "X-Deskline-Any" // not only of a session that is there
 	headerOwner  = "X-Deskline-Owner"
+	headerSure   = "X-Deskline-Sure" // of its lease
 )
 
 // watch ends what waits for an owner when that is taken for dead.
@@ -113,6 +114,7 @@ func (t *takeover) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.URL.Path == alivePath {
+		w.Header().Set(headerSure, strconv.FormatBool(t.shared.Sure()))
 		_, _ = io.WriteString(w, t.shared.Me().String())
 		return
 	}

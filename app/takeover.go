@@ -45,6 +45,8 @@ type takeover struct {
 	wishes chan asked // of other nodes
 	mate   func(router.NodeID) router.NodeID
 	lost   map[live.Owner]time.Time // dead since; of sweep alone
+	// abandoned are sessions that a castaway let go of; of beacon alone.
+	abandoned []router.SID
 
 	flight singleflight.Group // of take-ups, by session
 

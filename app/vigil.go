@@ -60,7 +60,8 @@ func (t *takeover) await(ctx context.Context, o live.Owner) {
 func (t *takeover) probe(ctx context.Context, url string) (owner string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
-	return t.ask(ctx, url)
+	owner, _, err = t.ask(ctx, url)
+	return owner, err
 }
 
 // deadFor is how long it holds that an owner is dead: it does not come back
