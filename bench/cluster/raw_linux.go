@@ -146,6 +146,9 @@ func (c *raw) take(body []byte) {
 	if tag := wire.StartTag(body); string(wire.Attr(tag, "type")) == "terminate" && !c.leaving {
 		c.fail(fmt.Errorf("the session ended after request %d: %s", c.read, tag))
 	}
+	if tag := wire.StartTag(body); string(wire.Attr(tag, "type")) == "error" {
+		c.fail(fmt.Errorf("request %d has no response but an error", c.read)) // Strophe.js would not see it
+	}
 	for rest := wire.Inner(body); len(rest) > 0; {
 		el, next, ok := wire.Next(rest)
 		if !ok {

@@ -107,14 +107,19 @@ func (s *store) config() string {
 	return fmt.Sprintf("{sentinel: {master: %s, addrs: [%s]}, replicas: 1}", masterName, strings.Join(addrs, ", "))
 }
 
-// await waits until the answer to a command has a text.
+// await waits until the answer of a server, or of any for -1, to a command has
+// a text.
 func (s *store) await(ctx context.Context, port int, what, text string, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for {
-		out, err := exec.CommandContext(ctx, "redis-cli", append([]string{"-h", s.host.addr, "-p", strconv.Itoa(port)}, args...)...).CombinedOutput()
+	for turn := 0; ; turn++ {
+		at := port
+		if port < 0 {
+			at = redisPort + turn%len(s.servers)
+		}
+		out, err := exec.CommandContext(ctx, "redis-cli", append([]string{"-h", s.host.addr, "-p", strconv.Itoa(at)}, args...)...).CombinedOutput()
 		if err == nil && strings.Contains(string(out), text) {
 			return nil
 		}
@@ -160,7 +165,8 @@ func (s *store) failover(ctx context.Context) error {
 	if err := s.servers[at].start(ctx); err != nil {
 		return err
 	}
-	return s.await(ctx, redisPort+next, "wait for the replicas", goodReplicas, "INFO", "replication")
+	// On a machine that stood still for a second it may be yet another one.
+	return s.await(ctx, -1, "wait for the replicas", goodReplicas, "INFO", "replication")
 }
 
 // master waits until a server other than one is the master.
