@@ -106,6 +106,9 @@ func (h *Handler) write(w http.ResponseWriter, r *http.Request, out Response) {
 		header.Add("Vary", "Accept-Encoding")
 	}
 	header["Content-Length"] = []string{strconv.Itoa(len(body))}
+	if out.Status == http.StatusServiceUnavailable {
+		header.Set("Retry-After", "1")
+	}
 	if out.Status != http.StatusOK {
 		w.WriteHeader(out.Status)
 	}

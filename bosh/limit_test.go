@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -83,6 +84,16 @@ func TestMemoryIsFull(t *testing.T) {
 	if status != 503 || body != again {
 		t.Fatalf("%d %s", status, body)
 	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.srv.URL, strings.NewReader(more))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := b.srv.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close() // its head was read
+	want(t, "when to come again", resp.Header.Get("Retry-After"), "1")
 	b.h.Release(9000)
 	want(t, "the same again", b.mustPost(f.body(101, "pause='10'", note("a"))), nothing)
 	if !b.h.Reserve(9000) || f.conn.Write(session.Frame{Bytes: make([]byte, 900)}) == nil {

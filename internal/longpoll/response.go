@@ -43,6 +43,9 @@ func (r *Response) appendHead(dst []byte, o origin, last bool, now time.Time) []
 	dst = append(dst, "\r\nContent-Security-Policy: sandbox"...)
 	dst = appendField(dst, "Content-Type", r.ContentType)
 	dst = append(append(dst, "\r\nDate: "...), date(now)...)
+	if r.Status == http.StatusServiceUnavailable {
+		dst = append(dst, "\r\nRetry-After: 1"...)
+	}
 	switch {
 	case o.vary && r.Encoding != "":
 		dst = append(dst, "\r\nVary: Origin, Accept-Encoding"...)
