@@ -35,6 +35,7 @@ func (n *node) buildAdmin(context.Context) error {
 		n.admin.Describe("ldap", n.checkDirectory)
 	}
 	n.handleCertificates()
+	n.handlePresence()
 	return n.metrics.Watch(admin.Sources{
 		Sessions:    map[string]func() int{"bosh": func() int { return n.bosh.Stats().Sessions }, "websocket": n.websocket.Len},
 		Held:        func() int { return int(n.bosh.Stats().Held) },
@@ -44,11 +45,15 @@ func (n *node) buildAdmin(context.Context) error {
 		Gauges: map[string]func() float64{
 			"deskline_logins_waiting":     func() float64 { return float64(n.accounts.Stats().Waiting) },
 			"deskline_people":             func() float64 { return float64(n.people.index.Size().People) },
+			"deskline_presence_composed":  func() float64 { return float64(n.presence.Stats().Users) },
+			"deskline_presence_lines":     func() float64 { return float64(n.composing.lines.Len()) },
 			"deskline_people_index_bytes": func() float64 { return float64(n.people.index.Size().Bytes) },
 		},
 		GaugeHelp: map[string]string{
 			"deskline_logins_waiting":     "Passwords that wait for their turn to be checked.",
 			"deskline_people":             "People that can be searched.",
+			"deskline_presence_composed":  "Users of whom a telephone or calendar tells.",
+			"deskline_presence_lines":     "Telephone lines told of over HTTP.",
 			"deskline_people_index_bytes": "Memory of the index that people are searched in.",
 		},
 		CertificateExpiry: func() time.Time { return n.certs.NotAfter() },

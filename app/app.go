@@ -123,6 +123,7 @@ func (n *node) start(ctx context.Context, g *errgroup.Group) {
 		g.Go(func() error { return n.takeover.grantAll(ctx) })
 	}
 	g.Go(func() error { return trim(ctx) })
+	n.startPresence(ctx, g)
 	n.startPeople(ctx, g)
 	if n.directory != nil {
 		g.Go(func() error { return n.enforce(ctx) })
@@ -164,6 +165,7 @@ func (n *node) stop(ctx context.Context) error {
 	defer cancel()
 	n.admin.Drain()
 	n.sessions.Drain()
+	n.composing.lines.Close()
 	var err error
 	if n.takeover != nil {
 		err = n.websocket.Shutdown(ctx) // these cannot go on elsewhere, and tell so while they may

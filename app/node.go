@@ -68,6 +68,7 @@ type node struct {
 	xml       *private.Service
 	cards     *vcard.Service
 	people    joined
+	composing composing
 	sessions  *session.Manager
 	bosh      *bosh.Handler
 	websocket *websocket.Door
@@ -206,7 +207,7 @@ func (n *node) buildCore(ctx context.Context) error {
 	n.rosters = roster.New(roster.Config{Store: n.store, Router: n.router, Accounts: chatters{n}, Automatic: automatic{n.groups}, MaxContacts: n.cfg.Limits.Contacts, Log: n.log})
 	n.offline = offline.New(offline.Config{Store: n.store, Outlet: outlet{n.router}, Limits: offlineLimits(n.cfg), Log: n.log})
 	seen := &lastSeen{}
-	n.presence = presence.New(presence.Config{Router: n.router, Contacts: n.rosters, Kept: n.offline, Seen: seen, Log: n.log})
+	n.presence = presence.New(presence.Config{Router: n.router, Contacts: n.rosters, Kept: n.offline, Seen: seen, Settings: presenceSettings(n.cfg), Log: n.log})
 	inf := info.New(info.Config{Name: "Deskline", Version: Version(), OS: runtime.GOOS, Started: time.Now(), Store: n.store, Presence: n.presence})
 	seen.info = inf
 	n.rosters.Join(n.presence)
@@ -218,6 +219,9 @@ func (n *node) buildCore(ctx context.Context) error {
 	n.xml = private.New(private.Config{Store: n.store, Limits: privateLimits(n.cfg)})
 	n.xml.Register(n.mux)
 	n.buildPeople()
+	if err := n.buildPresence(); err != nil {
+		return err
+	}
 	n.cards = vcard.New(vcard.Config{
 		Store: n.store, MaxBytes: int(n.cfg.Limits.VCard), People: n.people.index, Visibility: n.findable(),
 		Directory: n.listed, Photos: photos{n}, Log: n.log,
@@ -297,6 +301,9 @@ func (n *node) buildDoors(ctx context.Context) error {
 		Directory: n, Domains: n.cfg.Domains, TTL: n.cfg.Discovery.TTL, Rate: n.cfg.Discovery.Rate,
 		Base: n.edge.Base, Peer: n.edge.Peer, Origin: n.edge.AllowOrigin, Log: n.log,
 	}))
+	for path, h := range n.composing.lines.Handlers() {
+		n.edge.Handle(path, h)
+	}
 	if n.cfg.BOSH.Enabled {
 		for _, path := range n.cfg.BOSH.Paths {
 			n.edge.HandlePoll(path, n.bosh)

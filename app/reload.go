@@ -33,6 +33,10 @@ func (n *node) apply(ctx context.Context, cfg configs.Config) error {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
+	fixed, err := cfg.AllLines()
+	if err != nil {
+		return err
+	}
 	takeIssuers, err := n.oauth.Prepare(issuers(cfg))
 	if err != nil {
 		return fmt.Errorf("auth.oauth: %w", err)
@@ -59,6 +63,7 @@ func (n *node) apply(ctx context.Context, cfg configs.Config) error {
 	n.bosh.SetConfig(n.boshConfig(cfg))
 	n.websocket.SetLimits(webSocketLimits(cfg))
 	n.setGroups(cfg)
+	n.setPresence(cfg, fixed)
 	if n.level != nil && cfg.Log.Level != n.cfg.Log.Level {
 		n.level.Set(cfg.Log.SlogLevel())
 	}

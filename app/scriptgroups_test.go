@@ -15,8 +15,11 @@ import (
 
 // administer carries out what a script has the administrator do, beside the node,
 // as the commands do: puts NAME into GROUP, takes NAME out of GROUP, authorises
-// GROUP, revokes GROUP.
+// GROUP, revokes GROUP; or what a switch tells of a line: reports LINE JSON.
 func (s *stage) administer(ctx context.Context, order string) (err error) {
+	if rest, ok := strings.CutPrefix(order, "reports "); ok {
+		return s.reportLine(ctx, rest)
+	}
 	store, err := app.OpenStore(ctx, s.cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err

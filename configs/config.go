@@ -39,6 +39,7 @@ type Config struct {
 	Groups    Groups    `key:"groups"`
 	Scope     Scope     `key:"scope"`
 	Certs     Certs     `key:"certs"`
+	Presence  Presence  `key:"presence"`
 	Admin     Admin     `key:"admin"`
 	Limits    Limits    `key:"limits"`
 	Demo      Demo      `key:"demo"`
@@ -235,7 +236,8 @@ func Default() Config {
 		Certs: Certs{
 			MinTLS: "1.2", ACME: ACME{Directory: "https://acme-v02.api.letsencrypt.org/directory", Challenge: "any"},
 		},
-		Admin: Admin{Listen: "127.0.0.1:5281"},
+		Presence: defaultPresence(),
+		Admin:    Admin{Listen: "127.0.0.1:5281"},
 		Limits: Limits{
 			Body: 256 * KiB, Stanza: 64 * KiB, Depth: 32, Attributes: 64, Children: 1000,
 			Contacts: 1000, Offline: 1000, Private: 64 * KiB, PrivateElements: 100, VCard: 64 * KiB, Resources: 10,

@@ -181,7 +181,11 @@ func (s *Service) probe(ctx context.Context, st *stanza.Stanza) error {
 // SendCurrent tells contact of owner's available resources, as a subscription
 // that was granted does (RFC 6121 §3.1.5).
 func (s *Service) SendCurrent(ctx context.Context, owner, contact jid.JID) error {
-	return s.between(ctx, owner, contact, func(b *router.Binding) *stanza.Stanza { return b.Presence })
+	t := s.composer.of(owner)
+	if t.hidden() {
+		return nil
+	}
+	return s.between(ctx, owner, contact, func(b *router.Binding) *stanza.Stanza { return t.contacts(b.Presence) })
 }
 
 // SendUnavailable tells contact that owner is gone, as a subscription that was
@@ -216,8 +220,11 @@ func (s *Service) MaySee(ctx context.Context, owner, contact jid.JID) (bool, err
 	return s.cfg.Contacts.MaySee(ctx, owner, contact)
 }
 
-// Available reports whether owner has an available resource.
+// Available reports whether owner has an available resource, and lets contacts know.
 func (s *Service) Available(ctx context.Context, owner jid.JID) (bool, error) {
+	if s.composer.of(owner).hidden() {
+		return false, nil
+	}
 	list, err := s.cfg.Router.Registry().Lookup(ctx, owner)
 	for i := range list {
 		if list[i].Available() {

@@ -52,19 +52,24 @@ type Config struct {
 	Contacts Contacts
 	Kept     Kept
 	Seen     Seen
+	Settings Settings // of composition
 	Log      *slog.Logger
 }
 
 // Service handles all presence. Safe for concurrent use.
-type Service struct{ cfg Config }
+type Service struct {
+	cfg      Config
+	composer *composer
+}
 
 // New makes a Service.
-func New(cfg Config) *Service { return &Service{cfg: cfg} }
+func New(cfg Config) *Service { return &Service{cfg: cfg, composer: newComposer(cfg.Settings)} }
 
 // HandleStanza implements router.Handler for presence from local sessions.
 func (s *Service) HandleStanza(ctx context.Context, st *stanza.Stanza) error {
 	switch st.Type {
 	case "", "unavailable":
+		st = honest(st)
 		if !st.To.IsZero() {
 			return s.directed(ctx, st)
 		}
@@ -133,7 +138,7 @@ func (s *Service) available(ctx context.Context, st *stanza.Stanza) error {
 	if err := s.cfg.Router.Registry().Update(ctx, own); err != nil {
 		return s.fail(ctx, st, err)
 	}
-	err = s.fail(ctx, st, s.broadcast(ctx, st, all))
+	err = s.fail(ctx, st, s.compose(ctx, st, all, &own))
 	if initial {
 		s.welcome(ctx, own)
 	}
@@ -145,26 +150,31 @@ func (s *Service) available(ctx context.Context, st *stanza.Stanza) error {
 	return err
 }
 
-// broadcast sends st to the subscribers and to the sender's own resources, its
-// own included (RFC 6121 §4.2.2).
-func (s *Service) broadcast(ctx context.Context, st *stanza.Stanza, own []router.Binding) error {
-	subscribers, more, err := s.cfg.Contacts.Subscribers(ctx, st.From.Bare())
-	if err != nil {
-		return err
-	}
-	f := newFrame(st)
+// broadcast sends st to the subscribers, as t says, and to the sender's own
+// resources, its own included (RFC 6121 §4.2.2).
+func (s *Service) broadcast(ctx context.Context, st *stanza.Stanza, own []router.Binding, t *told) error {
 	var p post
-	for _, contact := range subscribers {
-		list, err := s.cfg.Router.Registry().Lookup(ctx, contact)
+	f := newFrame(t.contacts(st))
+	if !t.hidden() {
+		subscribers, more, err := s.cfg.Contacts.Subscribers(ctx, st.From.Bare())
 		if err != nil {
 			return err
 		}
-		p.addAvailable(f, list)
-	}
-	if more != nil {
-		if p, err = s.addMore(ctx, p, *f, more); err != nil {
-			return err
+		for _, contact := range subscribers {
+			list, err := s.cfg.Router.Registry().Lookup(ctx, contact)
+			if err != nil {
+				return err
+			}
+			p.addAvailable(f, list)
 		}
+		if more != nil {
+			if p, err = s.addMore(ctx, p, *f, more); err != nil {
+				return err
+			}
+		}
+	}
+	if t != nil {
+		f = newFrame(t.owner(st))
 	}
 	p.addAvailable(f, own)
 	if st.Type == "" {
@@ -228,12 +238,28 @@ func (s *Service) tellMore(ctx context.Context, p post, own router.Binding, more
 // whether there is any.
 func (s *Service) tell(ctx context.Context, p *post, owner jid.JID, to *router.Binding) (bool, error) {
 	list, err := s.cfg.Router.Registry().Lookup(ctx, owner)
+	t := s.composer.of(owner)
+	own := t != nil && owner == to.Full.Bare()
+	if t.hidden() && !own {
+		return false, err
+	}
 	told := false
 	for i := range list {
-		if list[i].Available() && list[i].Full != to.Full {
-			p.add(newFrame(stamped(&list[i])), to)
-			told = true
+		if !list[i].Available() || list[i].Full == to.Full {
+			continue
 		}
+		st := stamped(&list[i], t)
+		if own {
+			st = t.owner(st)
+		} else {
+			st = t.contacts(st)
+		}
+		p.add(newFrame(st), to)
+		told = true
+	}
+	if !told && t.phone() && !own {
+		p.add(newFrame(t.contacts(alone(owner))), to)
+		told = true
 	}
 	return told, err
 }
@@ -241,9 +267,14 @@ func (s *Service) tell(ctx context.Context, p *post, owner jid.JID, to *router.B
 // stampAfter is how old a presence is before its receivers are told its age.
 const stampAfter = 5 * time.Second
 
-// stamped adds when the presence came (XEP-0203), unless that was just now.
-func stamped(b *router.Binding) *stanza.Stanza {
-	if time.Since(b.Since) < stampAfter {
+// stamped adds when the presence came (XEP-0203), or became what t says, unless that
+// was just now.
+func stamped(b *router.Binding, t *told) *stanza.Stanza {
+	since := b.Since
+	if t != nil && t.Since.After(since) {
+		since = t.Since
+	}
+	if time.Since(since) < stampAfter {
 		return b.Presence
 	}
 	if _, ok := b.Presence.Child("urn:xmpp:delay", "delay"); ok {
@@ -252,7 +283,7 @@ func stamped(b *router.Binding) *stanza.Stanza {
 	raw := []byte("<delay xmlns='urn:xmpp:delay' from='")
 	raw = stanza.AppendEscaped(raw, b.Full.String())
 	raw = append(raw, "' stamp='"...)
-	raw = b.Since.UTC().AppendFormat(raw, "2006-01-02T15:04:05Z")
+	raw = since.UTC().AppendFormat(raw, "2006-01-02T15:04:05Z")
 	return b.Presence.WithChild(stanza.Name{Space: "urn:xmpp:delay", Local: "delay"}, append(raw, "'/>"...))
 }
 
@@ -268,13 +299,13 @@ func (s *Service) unavailable(ctx context.Context, st *stanza.Stanza) error {
 		return s.fail(ctx, st, err)
 	}
 	if sess, ok := s.cfg.Router.Table().ByJID(st.From); ok {
-		s.leaveDirected(ctx, st, sess.Interest(), was)
+		s.leaveDirected(ctx, st, sess.Interest(), was && !s.composer.of(st.From.Bare()).hidden())
 	}
 	if !was {
 		return nil
 	}
 	s.left(ctx, st, all)
-	return s.fail(ctx, st, s.broadcast(ctx, st, all))
+	return s.fail(ctx, st, s.compose(ctx, st, all, nil))
 }
 
 // left remembers that the last resource of somebody went.
@@ -299,10 +330,10 @@ func (s *Service) SessionEnded(ctx context.Context, b router.Binding, in *router
 	st := &stanza.Stanza{Kind: stanza.KindPresence, Type: "unavailable", From: b.Full}
 	now, all, ok, err := s.find(ctx, b.Full)
 	leaves := b.Available() && err == nil && !(ok && now.Available())
-	s.leaveDirected(ctx, st, in, leaves)
+	s.leaveDirected(ctx, st, in, leaves && !s.composer.of(b.Full.Bare()).hidden())
 	if leaves {
 		s.left(ctx, st, all)
-		err = s.broadcast(ctx, st, all)
+		err = s.compose(ctx, st, all, nil)
 	}
 	if err != nil {
 		s.cfg.Log.WarnContext(ctx, "unavailable presence", "jid", b.Full.String(), "err", err)

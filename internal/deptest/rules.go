@@ -16,7 +16,7 @@ var tiers = [][]string{
 	{"xmpp/..."},
 	{"router", "people"},
 	{"session", "roster", "presence", "offline", "auth", "vcard", "private", "account", "info", "search"},
-	{"bosh", "websocket", "admin", "web", "certs/...", "cluster/...", "discovery", "ldap", "oauth"},
+	{"bosh", "websocket", "admin", "web", "certs/...", "cluster/...", "discovery", "ldap", "oauth", "presence/..."},
 	{"store"},
 	{"store/..."},
 	{"configs"},

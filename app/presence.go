@@ -1,0 +1,94 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/deskline/deskline/configs"
+	"github.com/deskline/deskline/people"
+	"github.com/deskline/deskline/presence"
+	"github.com/deskline/deskline/presence/lines"
+	"github.com/deskline/deskline/xmpp/jid"
+)
+
+// composing are the parts that compose presence of what telephones say.
+type composing struct {
+	lineMap *presence.LineMap
+	lines   *lines.Service
+}
+
+// buildPresence makes what knows whose lines are, and the source over HTTP.
+func (n *node) buildPresence() error {
+	fixed, err := n.cfg.AllLines()
+	if err != nil {
+		return err
+	}
+	c := &n.composing
+	c.lineMap = presence.NewLineMap(n.cfg.Domains[0])
+	c.lineMap.SetFixed(fixed)
+	n.people.sinks = append(n.people.sinks, func(source string) people.Sink { return c.lineMap.Sink(source) })
+	c.lines = lines.New(lines.Config{
+		Map: c.lineMap, Observe: n.presence.Observe, MaxLines: n.cfg.Presence.HTTP.MaxLines, Settings: lineSettings(n.cfg), Log: n.log,
+	})
+	c.lineMap.OnChange(c.lines.Remap)
+	n.presence.Register(n.mux)
+	return nil
+}
+
+func (n *node) startPresence(ctx context.Context, g *errgroup.Group) {
+	g.Go(func() error { return n.presence.Run(ctx) })
+	g.Go(func() error { return n.composing.lines.Run(ctx) })
+}
+
+// presenceSettings says by what presence is composed. The configuration has been
+// validated.
+func presenceSettings(cfg configs.Config) presence.Settings {
+	p := cfg.Presence
+	texts, err := p.AllTexts()
+	if err != nil {
+		texts = presence.Texts(p.Language)
+	}
+	return presence.Settings{
+		Policy: presence.Policy{
+			Order: presence.Order(p.Policy), RingingIsBusy: p.RingingIsBusy, PhoneOnly: p.PhoneOnly == "show", IdleAfter: p.IdleAfter,
+			PhoneShow: p.Shows.Phone, MeetingShow: p.Shows.Meeting, OutShow: p.Shows.OutOfOffice,
+		},
+		Texts: texts, Gather: p.Gather,
+	}
+}
+
+func lineSettings(cfg configs.Config) lines.Settings {
+	return lines.Settings{Token: cfg.Presence.HTTP.Token.Reveal(), TTL: cfg.Presence.HTTP.TTL}
+}
+
+// setPresence puts live keys in force.
+func (n *node) setPresence(cfg configs.Config, fixed map[string][]jid.JID) {
+	n.presence.SetSettings(presenceSettings(cfg))
+	n.composing.lines.SetSettings(lineSettings(cfg))
+	n.composing.lineMap.SetFixed(fixed)
+}
+
+// handlePresence lets administrators see what is known of a user:
+// GET /presence?user=alice@example.com
+func (n *node) handlePresence() {
+	n.admin.Handle("GET /presence", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, err := jid.Parse(r.URL.Query().Get("user"))
+		if err != nil || user.Local() == "" || !n.router.Local(user) {
+			http.Error(w, "user=alice@example.com is missing, or of no domain here", http.StatusBadRequest)
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
+		defer cancel()
+		report, err := n.presence.Report(ctx, user.Bare())
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(report) // the client may be gone
+	}))
+}

@@ -1,0 +1,298 @@
+// Package lines is a source of evidence for presence: what telephone lines do, told
+// over HTTP by whatever knows it, such as a CTI server or a script of a switch.
+//
+//	PUT    /presence/v1/lines/2001   {"state":"in-call"}
+//	GET    /presence/v1/lines/2001
+//	DELETE /presence/v1/lines/2001
+//	POST   /presence/v1/lines        one such object a row, with "line"
+//
+// Each line is of no, one or several users, whom a [Map] knows. What was said of a line
+// stays until it is said anew, taken back, or its time is over.
+package lines
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/deskline/deskline/presence"
+	"github.com/deskline/deskline/xmpp/jid"
+)
+
+// Source is the name of the evidence.
+const Source = "http"
+
+// Map knows whose a line is. The list is not changed by either side.
+type Map interface {
+	Users(line string) []jid.JID
+}
+
+// Settings may change while running.
+type Settings struct {
+	Token string        // who knows it may tell; "" = nobody may
+	TTL   time.Duration // how long something is believed that comes without a time
+}
+
+// Config joins a [Service] to the node.
+type Config struct {
+	Map      Map
+	Observe  func(presence.Evidence) error // never waits
+	MaxLines int
+	Settings Settings
+	Log      *slog.Logger
+}
+
+// Service keeps the lines and answers over HTTP. Safe for concurrent use.
+type Service struct {
+	cfg      Config
+	settings atomic.Pointer[Settings]
+	streams  chan struct{} // has room for each bulk feed under way
+	moved    chan struct{} // lines may be of others
+	done     chan struct{}
+	close    sync.Once
+
+	mu  sync.Mutex // guards all below
+	all map[string]*line
+}
+
+// line is what was said last.
+type line struct {
+	id      string
+	state   presence.Line
+	since   time.Time
+	expires time.Time
+	seq     uint64
+	users   []jid.JID
+}
+
+const (
+	maxStreams = 16
+	maxID      = 255 // bytes
+	maxTTL     = 24 * time.Hour
+	sweepAfter = time.Minute
+)
+
+// New makes a Service.
+func New(cfg Config) *Service {
+	s := &Service{cfg: cfg, streams: make(chan struct{}, maxStreams), moved: make(chan struct{}, 1), done: make(chan struct{}), all: make(map[string]*line)}
+	s.settings.Store(&cfg.Settings)
+	return s
+}
+
+// SetSettings puts other settings in force.
+func (s *Service) SetSettings(next Settings) { s.settings.Store(&next) }
+
+// Close ends the bulk feeds under way, each with an answer.
+func (s *Service) Close() { s.close.Do(func() { close(s.done) }) }
+
+// Remap has lines looked up again soon, after people or the list of lines have changed.
+func (s *Service) Remap() {
+	select {
+	case s.moved <- struct{}{}:
+	default:
+	}
+}
+
+// Len counts the lines.
+func (s *Service) Len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.all)
+}
+
+// Run looks lines up again when told to, and forgets those that have expired, until ctx ends.
+func (s *Service) Run(ctx context.Context) error {
+	tick := time.NewTicker(sweepAfter)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.moved:
+			s.remap(ctx)
+		case now := <-tick.C:
+			s.sweep(now)
+		}
+	}
+}
+
+func (s *Service) sweep(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, l := range s.all {
+		if !l.expires.After(now) {
+			delete(s.all, id)
+		}
+	}
+}
+
+func (s *Service) remap(ctx context.Context) {
+	s.mu.Lock()
+	ids := make([]string, 0, len(s.all))
+	for id := range s.all {
+		ids = append(ids, id)
+	}
+	s.mu.Unlock()
+	for _, id := range ids {
+		users := s.cfg.Map.Users(id)
+		s.mu.Lock()
+		if l := s.all[id]; l != nil {
+			s.tell(ctx, l, users)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// tell gives what a line does to those whose it is, and takes it back from those whose it
+// was. It is called with the lock held, so that what is said of a line stays in order;
+// Observe does not wait.
+func (s *Service) tell(ctx context.Context, l *line, users []jid.JID) {
+	e := presence.Evidence{Source: Source, Item: l.id, Line: l.state, Seq: l.seq, Since: l.since, Expires: l.expires}
+	for _, u := range users {
+		e.User = u
+		s.observe(ctx, e)
+	}
+	e.Expires = time.Time{}
+	for _, u := range l.users {
+		if !slices.Contains(users, u) {
+			e.User = u
+			s.observe(ctx, e)
+		}
+	}
+	l.users = users
+}
+
+func (s *Service) observe(ctx context.Context, e presence.Evidence) {
+	if err := s.cfg.Observe(e); err != nil {
+		s.cfg.Log.WarnContext(ctx, "line", "jid", e.User.String(), "line", e.Item, "err", err)
+	}
+}
+
+// report is what is put, one object.
+type report struct {
+	Line  *string    `json:"line"`
+	State string     `json:"state"`
+	Since *time.Time `json:"since"`
+	TTL   *int64     `json:"ttl"` // seconds
+	Seq   *uint64    `json:"seq"`
+}
+
+// What a report can be refused with, beside being wrong in itself.
+var (
+	errStale = errors.New("seq is lower than the one known")
+	errFull  = errors.New("too many lines: presence.http.max_lines")
+)
+
+func badID(id string) error {
+	switch {
+	case id == "":
+		return errors.New("line is missing")
+	case len(id) > maxID:
+		return fmt.Errorf("line is longer than %d bytes", maxID)
+	case !utf8.ValidString(id) || strings.ContainsFunc(id, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0xfffe || r == 0xffff }):
+		return errors.New("line has a sign that no line has")
+	}
+	return nil
+}
+
+var states = map[string]presence.Line{
+	"idle": presence.LineIdle, "ringing": presence.LineRinging, "in-call": presence.LineInCall, "held": presence.LineHeld,
+}
+
+// put takes a report of a line.
+func (s *Service) put(ctx context.Context, id string, r *report, now time.Time) (view, error) {
+	if err := badID(id); err != nil {
+		return view{}, err
+	}
+	state, ok := states[r.State]
+	if !ok {
+		return view{}, errors.New("state is none of idle, ringing, in-call, held")
+	}
+	ttl := s.settings.Load().TTL
+	if r.TTL != nil {
+		if *r.TTL < 1 || *r.TTL > int64(maxTTL/time.Second) {
+			return view{}, fmt.Errorf("ttl is not from 1 to %d, in seconds", int64(maxTTL/time.Second))
+		}
+		ttl = time.Duration(*r.TTL) * time.Second
+	}
+	users := s.cfg.Map.Users(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.all[id]
+	if l != nil && !l.expires.After(now) {
+		delete(s.all, id)
+		l = nil
+	}
+	if l == nil {
+		if len(s.all) >= s.cfg.MaxLines {
+			return view{}, errFull
+		}
+		l = &line{id: id}
+		s.all[id] = l
+	}
+	if r.Seq != nil {
+		if *r.Seq < l.seq {
+			return l.view(), errStale
+		}
+		l.seq = *r.Seq
+	}
+	if r.Since != nil {
+		l.since = *r.Since
+	} else if l.state != state && !(busy(l.state) && busy(state)) { // a call that is held goes on
+		l.since = now
+	}
+	l.state, l.expires = state, now.Add(ttl)
+	s.tell(ctx, l, users)
+	return l.view(), nil
+}
+
+func busy(l presence.Line) bool { return l == presence.LineHeld || l == presence.LineInCall }
+
+// get returns what is known of a line.
+func (s *Service) get(id string, now time.Time) (view, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.all[id]
+	if l == nil || !l.expires.After(now) {
+		return view{}, false
+	}
+	return l.view(), true
+}
+
+// remove takes back what was said of a line.
+func (s *Service) remove(ctx context.Context, id string, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.all[id]
+	if l == nil {
+		return false
+	}
+	delete(s.all, id)
+	s.tell(ctx, l, nil)
+	return l.expires.After(now)
+}
+
+// view is a line as it is answered.
+type view struct {
+	Line    string    `json:"line"`
+	State   string    `json:"state"`
+	Since   time.Time `json:"since"`
+	Expires time.Time `json:"expires"`
+	Seq     uint64    `json:"seq"`
+	Users   []jid.JID `json:"users"`
+}
+
+func (l *line) view() view {
+	users := l.users
+	if users == nil {
+		users = []jid.JID{}
+	}
+	return view{l.id, l.state.String(), l.since, l.expires, l.seq, users}
+}

@@ -1,0 +1,248 @@
+package presence
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/deskline/deskline/router"
+	"github.com/deskline/deskline/xmpp/jid"
+	"github.com/deskline/deskline/xmpp/stanza"
+)
+
+// retryAfter is when a user is looked at again whom contacts could not be told of.
+const retryAfter = 2 * time.Second
+
+// alone is the presence of somebody who is on the phone and has no resource.
+func alone(user jid.JID) *stanza.Stanza {
+	return &stanza.Stanza{Kind: stanza.KindPresence, From: user}
+}
+
+// phone reports whether a phone alone shows the user, if there is no resource.
+func (t *told) phone() bool { return t != nil && t.Name == OnThePhone }
+
+// resources reads from bindings what composition needs.
+func resources(list []router.Binding) []Resource {
+	all := make([]Resource, 0, len(list))
+	for i := range list {
+		b := &list[i]
+		if !b.Available() {
+			continue
+		}
+		all = append(all, Resource{
+			Name: b.Full.Resource(), Show: b.Presence.ChildText(stanza.NSClient, "show"), Since: b.Since, Idle: idleSince(b.Presence),
+		})
+	}
+	return all
+}
+
+// idleSince reads XEP-0319. What cannot be read is as if it were not there.
+func idleSince(st *stanza.Stanza) time.Time {
+	c, ok := st.Child("urn:xmpp:idle:1", "idle")
+	if !ok {
+		return time.Time{}
+	}
+	el, err := st.Element(c)
+	if err != nil {
+		return time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339, el.SelectAttrValue("since", ""))
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
+// decide composes anew. It is called with the shard's lock held and returns the time at
+// which to look again.
+func (c *composer) decide(e *entry, list []Resource, now time.Time) time.Time {
+	s := c.settings.Load()
+	live := e.book.Live(now)
+	if !e.choice.Until.IsZero() && !e.choice.Until.After(now) {
+		e.choice = Choice{}
+	}
+	if len(live) == 0 && e.choice.State == "" {
+		e.told = nil
+		return time.Time{}
+	}
+	st, next := Compose(Input{Choice: e.choice, Resources: list, Evidence: live}, s.Policy, now)
+	if e.told != nil && e.told.Name == st.Name && e.told.Since.Before(st.Since) && !e.told.Since.IsZero() {
+		st.Since = e.told.Since // another line, meeting or resource goes on with it
+	}
+	e.told = newTold(st, live, s, now)
+	return next
+}
+
+// compose broadcasts what a user's own resource says, as contacts are to be told of it.
+// own is its binding, nil if it leaves. If the others of the resources are to be
+// told of anew by that, it is done by the loop of Run.
+func (s *Service) compose(ctx context.Context, st *stanza.Stanza, all []router.Binding, own *router.Binding) error {
+	if s.composer.users.Load() == 0 {
+		return s.broadcast(ctx, st, all, nil)
+	}
+	user := st.From.Bare()
+	now := make([]router.Binding, 0, len(all)+1)
+	for i := range all {
+		if all[i].Full != st.From {
+			now = append(now, all[i])
+		}
+	}
+	if own != nil {
+		now = append(now, *own)
+	}
+	var t *told
+	s.composer.with(user, false, func(_ *shard, e *entry) {
+		e.touched++
+		s.composer.decide(e, resources(now), time.Now())
+		t = e.told
+	})
+	err := s.broadcast(ctx, st, all, t)
+	s.composer.with(user, false, func(sh *shard, e *entry) {
+		if own == nil {
+			delete(e.sent, st.From)
+		} else {
+			e.note(st.From, t.key(st))
+		}
+		sh.plan(e, time.Now()) // the others may have to be told of, or a later state
+	})
+	return err
+}
+
+func (e *entry) note(full jid.JID, k key) {
+	if e.sent == nil {
+		e.sent = make(map[jid.JID]key)
+	}
+	e.sent[full] = k
+}
+
+// notice is a presence that contacts do not know yet.
+type notice struct {
+	st  *stanza.Stanza
+	key key
+}
+
+// review tells contacts of a user what they do not know yet, and plans the next look.
+func (s *Service) review(ctx context.Context, user jid.JID) {
+	var touched uint64
+	s.composer.with(user, false, func(_ *shard, e *entry) { touched = e.touched })
+	list, err := s.cfg.Router.Registry().Lookup(ctx, user)
+	if err != nil {
+		s.again(ctx, user, err)
+		return
+	}
+	now := time.Now()
+	var t *told
+	var news []notice
+	var gone []jid.JID
+	s.composer.with(user, false, func(sh *shard, e *entry) {
+		next := s.composer.decide(e, resources(list), now)
+		t = e.told
+		news, gone = e.news(list)
+		if !next.IsZero() {
+			sh.plan(e, next)
+		}
+		if t == nil && e.pos < 0 && len(news)+len(gone) == 0 {
+			delete(sh.entries, user)
+			s.composer.users.Add(-1)
+		}
+	})
+	if len(news)+len(gone) == 0 {
+		return
+	}
+	s.composer.changes.Add(1)
+	if err := s.publish(ctx, user, list, t, news, gone); err != nil {
+		s.again(ctx, user, err)
+		return
+	}
+	s.composer.with(user, false, func(sh *shard, e *entry) {
+		for _, n := range news {
+			e.note(n.st.From, n.key)
+		}
+		for _, from := range gone {
+			delete(e.sent, from)
+		}
+		if e.touched != touched { // what was sent may be older than what the user said
+			for _, n := range news {
+				e.note(n.st.From, key{label: "unsure"})
+			}
+		}
+		if e.touched != touched || t == nil {
+			sh.plan(e, now)
+		}
+	})
+}
+
+// again plans another try for a user whom contacts could not be told of.
+func (s *Service) again(ctx context.Context, user jid.JID, err error) {
+	s.cfg.Log.WarnContext(ctx, "composed presence", "jid", user.String(), "err", err)
+	s.composer.with(user, false, func(sh *shard, e *entry) { sh.plan(e, time.Now().Add(retryAfter)) })
+}
+
+// news lists what contacts have to be told, and from whom they have to take back
+// what they know: a bare JID that stood for a phone alone. Of a resource of which
+// nothing was told since there is an entry, contacts know what it says by itself.
+func (e *entry) news(list []router.Binding) (news []notice, gone []jid.JID) {
+	there := false
+	for i := range list {
+		if !list[i].Available() {
+			continue
+		}
+		there = true
+		st := list[i].Presence
+		was, known := e.sent[list[i].Full]
+		if !known {
+			was = (*told)(nil).key(st)
+		}
+		if k := e.told.key(st); k != was {
+			news = append(news, notice{st, k})
+		}
+	}
+	_, shown := e.sent[e.user]
+	switch {
+	case !there && !shown && e.told.phone():
+		st := alone(e.user)
+		news = append(news, notice{st, e.told.key(st)})
+	case shown && (there || !e.told.phone()):
+		gone = append(gone, e.user)
+	}
+	return news, gone
+}
+
+// publish sends each notice to all who see the user, encoded once for contacts and once
+// for the own resources.
+func (s *Service) publish(ctx context.Context, user jid.JID, own []router.Binding, t *told, news []notice, gone []jid.JID) error {
+	subscribers, more, err := s.cfg.Contacts.Subscribers(ctx, user)
+	if err != nil {
+		return err
+	}
+	var watchers []router.Binding
+	var errs []error
+	add := func(contact jid.JID) {
+		list, err := s.cfg.Router.Registry().Lookup(ctx, contact)
+		watchers, errs = append(watchers, list...), append(errs, err)
+	}
+	for _, contact := range subscribers {
+		add(contact)
+	}
+	if more != nil {
+		for contact := range more {
+			add(contact)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	var p post
+	for _, from := range gone {
+		p.addAvailable(newFrame(&stanza.Stanza{Kind: stanza.KindPresence, Type: "unavailable", From: from}), watchers)
+	}
+	for _, n := range news {
+		st := t.contacts(n.st)
+		if t.hidden() {
+			st = &stanza.Stanza{Kind: stanza.KindPresence, Type: "unavailable", From: n.st.From}
+		}
+		p.addAvailable(newFrame(st), watchers)
+		p.addAvailable(newFrame(t.owner(n.st)), own)
+	}
+	return s.cfg.Router.Send(ctx, p.letters)
+}
