@@ -171,7 +171,11 @@ func (n *node) buildShared(ctx context.Context) error {
 		},
 		// It listens when all parts are there.
 		Roster: func(owner jid.JID, ver uint64) { n.rosters.Changed(owner, ver) },
-		Missed: func() { n.rosters.Missed() },
+		Missed: func() {
+			n.rosters.Missed()
+			n.composing.share.stir(n.composing.share.read)
+		},
+		News: func(news live.News) { n.composing.share.hear(news) },
 	})
 	if err != nil {
 		return fmt.Errorf("redis: %w", err)
@@ -207,7 +211,12 @@ func (n *node) buildCore(ctx context.Context) error {
 	n.rosters = roster.New(roster.Config{Store: n.store, Router: n.router, Accounts: chatters{n}, Automatic: automatic{n.groups}, MaxContacts: n.cfg.Limits.Contacts, Log: n.log})
 	n.offline = offline.New(offline.Config{Store: n.store, Outlet: outlet{n.router}, Limits: offlineLimits(n.cfg), Log: n.log})
 	seen := &lastSeen{}
-	n.presence = presence.New(presence.Config{Router: n.router, Contacts: n.rosters, Kept: n.offline, Seen: seen, Settings: presenceSettings(n.cfg), Log: n.log})
+	pc := presence.Config{Router: n.router, Contacts: n.rosters, Kept: n.offline, Seen: seen, Settings: presenceSettings(n.cfg), Log: n.log}
+	if n.shared != nil {
+		n.composing.share = newEvidenceShare(n)
+		pc.Cluster = n.composing.share
+	}
+	n.presence = presence.New(pc)
 	inf := info.New(info.Config{Name: "Deskline", Version: Version(), OS: runtime.GOOS, Started: time.Now(), Store: n.store, Presence: n.presence})
 	seen.info = inf
 	n.rosters.Join(n.presence)

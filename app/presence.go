@@ -19,6 +19,7 @@ import (
 type composing struct {
 	lineMap *presence.LineMap
 	lines   *lines.Service
+	share   *evidenceShare // nil on a node that shares no Redis
 }
 
 // buildPresence makes what knows whose lines are, and the source over HTTP.
@@ -42,6 +43,9 @@ func (n *node) buildPresence() error {
 func (n *node) startPresence(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return n.presence.Run(ctx) })
 	g.Go(func() error { return n.composing.lines.Run(ctx) })
+	if n.composing.share != nil {
+		g.Go(func() error { return n.composing.share.run(ctx) })
+	}
 }
 
 // presenceSettings says by what presence is composed. The configuration has been

@@ -116,9 +116,6 @@ func TestScriptsOnPair(t *testing.T) {
 			stores[begin.String()] = filledStore(t, begin)
 		}
 		name := strings.TrimSuffix(script.Name, ".txtar")
-		if strings.HasPrefix(name, "composed") {
-			continue // nodes do not share evidence yet
-		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, way := range []struct {

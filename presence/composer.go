@@ -48,9 +48,11 @@ type entry struct {
 	told    *told
 	touched uint64 // counts presence the user sent
 	// sent is what contacts know of each resource; the bare JID stands for a phone.
-	sent map[jid.JID]key
-	at   time.Time // when to look again; zero = not on the agenda
-	pos  int
+	sent    map[jid.JID]key
+	changed time.Time // when sent did, last
+	foreign bool      // another node tells contacts of what changes by itself
+	at      time.Time // when to look again; zero = not on the agenda
+	pos     int
 }
 
 // key is what makes one presence of a resource differ from another for contacts.
@@ -215,7 +217,11 @@ func (s *Service) Observe(e Evidence) error {
 	if e.User.Local() == "" || !e.User.IsBare() || !s.cfg.Router.Local(e.User) {
 		return errNobody
 	}
-	return s.composer.put(e, time.Now())
+	err := s.composer.put(e, time.Now())
+	if err == nil && s.cfg.Cluster != nil {
+		s.cfg.Cluster.Share(e)
+	}
+	return err
 }
 
 // SetSettings puts other settings in force and looks at everybody again.

@@ -53,6 +53,7 @@ type Config struct {
 	Kept     Kept
 	Seen     Seen
 	Settings Settings // of composition
+	Cluster  Cluster  // nil = there are no other nodes
 	Log      *slog.Logger
 }
 

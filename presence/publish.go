@@ -97,22 +97,35 @@ func (s *Service) compose(ctx context.Context, st *stanza.Stanza, all []router.B
 		t = e.told
 	})
 	err := s.broadcast(ctx, st, all, t)
+	known := false
+	gone := own == nil
 	s.composer.with(user, false, func(sh *shard, e *entry) {
-		if own == nil {
-			delete(e.sent, st.From)
-		} else {
-			e.note(st.From, t.key(st))
-		}
-		sh.plan(e, time.Now()) // the others may have to be told of, or a later state
+		known = true
+		e.heard(sh, st.From, t.key(st), gone)
 	})
+	if known && s.cfg.Cluster != nil {
+		k := t.key(st)
+		s.cfg.Cluster.Told(Word{Full: st.From, Show: k.show, Label: k.label, Gone: gone})
+	}
 	return err
+}
+
+// heard notes what contacts were told of a resource by itself. The others may have to be
+// told of by that, or a state that was decided since. It is called with the lock held.
+func (e *entry) heard(sh *shard, full jid.JID, k key, gone bool) {
+	if gone {
+		delete(e.sent, full)
+	} else {
+		e.note(full, k)
+	}
+	sh.plan(e, time.Now())
 }
 
 func (e *entry) note(full jid.JID, k key) {
 	if e.sent == nil {
 		e.sent = make(map[jid.JID]key)
 	}
-	e.sent[full] = k
+	e.sent[full], e.changed = k, time.Now()
 }
 
 // notice is a presence that contacts do not know yet.
@@ -137,7 +150,12 @@ func (s *Service) review(ctx context.Context, user jid.JID) {
 	s.composer.with(user, false, func(sh *shard, e *entry) {
 		next := s.composer.decide(e, resources(list), now)
 		t = e.told
+		s.inherit(e, list, now)
 		news, gone = e.news(list)
+		if e.foreign { // the node that does tells them; what it told is what there is to know
+			e.done(news, gone)
+			news, gone = nil, nil
+		}
 		if !next.IsZero() {
 			sh.plan(e, next)
 		}
@@ -155,12 +173,7 @@ func (s *Service) review(ctx context.Context, user jid.JID) {
 		return
 	}
 	s.composer.with(user, false, func(sh *shard, e *entry) {
-		for _, n := range news {
-			e.note(n.st.From, n.key)
-		}
-		for _, from := range gone {
-			delete(e.sent, from)
-		}
+		e.done(news, gone)
 		if e.touched != touched { // what was sent may be older than what the user said
 			for _, n := range news {
 				e.note(n.st.From, key{label: "unsure"})
@@ -170,6 +183,16 @@ func (s *Service) review(ctx context.Context, user jid.JID) {
 			sh.plan(e, now)
 		}
 	})
+}
+
+// done notes what contacts know now.
+func (e *entry) done(news []notice, gone []jid.JID) {
+	for _, n := range news {
+		e.note(n.st.From, n.key)
+	}
+	for _, from := range gone {
+		delete(e.sent, from)
+	}
 }
 
 // again plans another try for a user whom contacts could not be told of.

@@ -242,6 +242,8 @@ func (s *Service) put(ctx context.Context, id string, r *report, now time.Time) 
 			return l.view(), errStale
 		}
 		l.seq = *r.Seq
+	} else { // so that what came last counts, whichever node of a cluster it came to
+		l.seq = max(l.seq+1, uint64(now.UnixMicro())) //nolint:gosec // after 1970
 	}
 	if r.Since != nil {
 		l.since = *r.Since

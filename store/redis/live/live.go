@@ -46,7 +46,9 @@ type Config struct {
 	// have been told of some.
 	Roster func(owner jid.JID, ver uint64)
 	Missed func()
-	Log    *slog.Logger
+	// News takes what another node tells; it must not wait. nil hears none.
+	News func(News)
+	Log  *slog.Logger
 }
 
 // Shared is what the nodes of a cluster share of running sessions: where each

@@ -155,7 +155,7 @@ func (l *Shared) catchUp(ctx context.Context, sid router.SID, b *box) {
 // bindings changed.
 func (l *Shared) listen(ctx context.Context) {
 	bell := l.bellPrefix() + string(l.cfg.Node)
-	sub := l.cfg.Client.Subscribe(ctx, bell, l.boundChannel(), l.rosterChannel())
+	sub := l.cfg.Client.Subscribe(ctx, bell, l.boundChannel(), l.rosterChannel(), l.notesChannel())
 	// A read does not end with ctx.
 	stop := context.AfterFunc(ctx, func() { _ = sub.Close() })
 	defer func() {
@@ -183,7 +183,7 @@ func (l *Shared) listen(ctx context.Context) {
 		}
 		switch m := msg.(type) {
 		case *goredis.Subscription:
-			if ready++; ready >= 3 {
+			if ready++; ready >= 4 {
 				l.cache.listening(true)
 				l.cfg.Missed()
 				l.catchUpAll(ctx)
@@ -206,6 +206,8 @@ func (l *Shared) hear(ctx context.Context, m *goredis.Message) {
 		if bare, e := parseBare(owner); err == nil && e == nil {
 			l.cfg.Roster(bare, ver)
 		}
+	case l.notesChannel():
+		l.hearNews(ctx, m.Payload)
 	default:
 		l.ring(ctx, m.Payload)
 	}

@@ -1,0 +1,208 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"hash/fnv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/deskline/deskline/cluster"
+	"github.com/deskline/deskline/presence"
+	"github.com/deskline/deskline/store/redis/live"
+	"github.com/deskline/deskline/xmpp/jid"
+)
+
+// evidenceShare gives what this node knows of phones and calendars to the others, and
+// takes what they know. What waits to be shared is at most one piece for each line of
+// each user.
+type evidenceShare struct {
+	n    *node
+	wake chan struct{} // something waits
+	read chan struct{} // all is to be read again
+
+	mu   sync.Mutex // guards all below
+	next live.News
+}
+
+// maxWords bounds what waits to be told while Redis is away; contacts get what is
+// missing by the next change.
+const maxWords = 10000
+
+func newEvidenceShare(n *node) *evidenceShare {
+	return &evidenceShare{n: n, wake: make(chan struct{}, 1), read: make(chan struct{}, 1)}
+}
+
+// Owns implements presence.Cluster: of the living nodes, the one whose hash with the
+// user's is the highest, so that as few as possible change when nodes come and go.
+func (s *evidenceShare) Owns(user jid.JID) bool {
+	view := s.n.members.View()
+	var best uint64
+	owner := view.Self
+	for i := range view.Members {
+		m := &view.Members[i]
+		if m.State != cluster.Alive && m.State != cluster.Doubtful {
+			continue
+		}
+		h := fnv.New64a()
+		_, _ = h.Write([]byte(user.String() + "\x00" + string(m.ID))) // never fails
+		if sum := mix(h.Sum64()); sum >= best {
+			best, owner = sum, m.ID
+		}
+	}
+	return owner == view.Self
+}
+
+// mix spreads a hash whose last bytes alone differ.
+func mix(x uint64) uint64 {
+	x ^= x >> 33
+	x *= 0xff51afd7ed558ccd
+	x ^= x >> 33
+	return x
+}
+
+func noteName(e *presence.Evidence) string {
+	return e.User.String() + "\x00" + e.Source + "\x00" + e.Item
+}
+
+// Share implements presence.Cluster.
+func (s *evidenceShare) Share(e presence.Evidence) {
+	text, err := json.Marshal(e)
+	if err != nil {
+		return // it has no value that cannot be written
+	}
+	s.mu.Lock()
+	if s.next.Set == nil {
+		s.next.Set = map[string]string{}
+	}
+	s.next.Set[noteName(&e)] = string(text)
+	s.mu.Unlock()
+	s.stir(s.wake)
+}
+
+// Told implements presence.Cluster.
+func (s *evidenceShare) Told(w presence.Word) {
+	text, err := json.Marshal(w)
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	if len(s.next.Said) < maxWords {
+		s.next.Said = append(s.next.Said, string(text))
+	}
+	s.mu.Unlock()
+	s.stir(s.wake)
+}
+
+func (s *evidenceShare) stir(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// hear takes what another node tells.
+func (s *evidenceShare) hear(n live.News) {
+	for _, text := range n.Set {
+		s.adopt(text)
+	}
+	for _, text := range n.Said {
+		var w presence.Word
+		if json.Unmarshal([]byte(text), &w) == nil && !w.Full.IsZero() {
+			s.n.presence.AdoptWord(w)
+		}
+	}
+}
+
+// adopt reports whether a note is still of use.
+func (s *evidenceShare) adopt(text string) bool {
+	var e presence.Evidence
+	if json.Unmarshal([]byte(text), &e) != nil {
+		return false
+	}
+	s.n.presence.Adopt(e)
+	return e.Expires.After(time.Now())
+}
+
+// run shares what waits, and reads all after an outage, until ctx ends. It also looks
+// for nodes that come and go.
+func (s *evidenceShare) run(ctx context.Context) error {
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	var epoch uint64
+	var retry <-chan time.Time
+	s.stir(s.read)
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if now := s.n.members.View().Epoch; now != epoch {
+				epoch = now
+				s.n.presence.OwnersChanged()
+			}
+			continue
+		case <-s.wake:
+			err = s.send(ctx)
+		case <-s.read:
+			err = s.readAll(ctx)
+		case <-retry:
+			s.stir(s.read)
+			err = s.send(ctx)
+		}
+		if retry = nil; err != nil && ctx.Err() == nil {
+			s.n.log.WarnContext(ctx, "share evidence", "err", err)
+			retry = time.After(time.Second)
+		}
+	}
+}
+
+func (s *evidenceShare) send(ctx context.Context) error {
+	s.mu.Lock()
+	news := s.next
+	s.next = live.News{}
+	s.mu.Unlock()
+	if len(news.Set)+len(news.Said) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	err := s.n.shared.Announce(ctx, news)
+	if err == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.next.Set == nil {
+		s.next.Set = map[string]string{}
+	}
+	for name, text := range news.Set {
+		if _, newer := s.next.Set[name]; !newer {
+			s.next.Set[name] = text
+		}
+	}
+	s.next.Said = append(news.Said, s.next.Said[:min(len(s.next.Said), maxWords)]...)
+	return err
+}
+
+// readAll takes the notes there are, and drops those that have had their time.
+func (s *evidenceShare) readAll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	notes, err := s.n.shared.Notes(ctx)
+	if err != nil {
+		return err
+	}
+	var news live.News
+	for name, text := range notes {
+		if !s.adopt(text) && strings.Contains(name, "\x00") {
+			news.Drop = append(news.Drop, name)
+		}
+	}
+	if len(news.Drop) == 0 {
+		return nil
+	}
+	return s.n.shared.Announce(ctx, news)
+}
