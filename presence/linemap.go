@@ -112,7 +112,7 @@ func (m *LineMap) byNumber(number string) []jid.JID {
 	}
 	// An extension may be of several houses; then it says nothing.
 	var users []jid.JID
-	number, same := strings.TrimLeft(number, "0"), ""
+	same := ""
 	for user, of := range m.ends[number] {
 		if same != "" && same != of {
 			return nil
@@ -202,7 +202,7 @@ func (m *LineMap) add(user jid.JID, list []string) {
 		if !slices.Contains(m.numbers[whole], user) {
 			m.numbers[whole] = append(slices.Clone(m.numbers[whole]), user)
 		}
-		if extension = strings.TrimLeft(extension, "0"); extension == "" {
+		if extension == "" {
 			continue
 		}
 		if m.ends[extension] == nil {
@@ -222,7 +222,6 @@ func (m *LineMap) remove(user jid.JID, list []string) {
 		if m.numbers[whole] = rest; len(rest) == 0 {
 			delete(m.numbers, whole)
 		}
-		extension = strings.TrimLeft(extension, "0")
 		if delete(m.ends[extension], user); len(m.ends[extension]) == 0 {
 			delete(m.ends, extension)
 		}
