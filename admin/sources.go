@@ -18,7 +18,14 @@ type Sources struct {
 	CertificateExpiry func() time.Time                  // of the certificate in service
 	Gauges            map[string]func() float64         // further ones, by full name
 	GaugeHelp         map[string]string                 // for Gauges
+	Counters          []Counter                         // further ones that only rise
 	Labelled          []Labelled                        // further ones with labels
+}
+
+// Counter is a number that only rises.
+type Counter struct {
+	Name, Help string
+	Read       func() uint64
 }
 
 // Labelled is a gauge that has a value for each of some labels.
@@ -41,6 +48,7 @@ type watcher struct {
 	s      Sources
 	gauges map[string]*prometheus.Desc
 	labels []*prometheus.Desc // of s.Labelled
+	counts []*prometheus.Desc // of s.Counters
 }
 
 var (
@@ -57,6 +65,9 @@ func newWatcher(s Sources) *watcher {
 	w := &watcher{s: s, gauges: map[string]*prometheus.Desc{}}
 	for name := range s.Gauges {
 		w.gauges[name] = prometheus.NewDesc(name, s.GaugeHelp[name], nil, nil)
+	}
+	for _, c := range s.Counters {
+		w.counts = append(w.counts, prometheus.NewDesc(c.Name, c.Help, nil, nil))
 	}
 	for _, l := range s.Labelled {
 		w.labels = append(w.labels, prometheus.NewDesc(l.Name, l.Help, l.Labels, nil))
@@ -104,6 +115,9 @@ func (w *watcher) Collect(ch chan<- prometheus.Metric) {
 	}
 	for name, d := range w.gauges {
 		gauge(d, w.s.Gauges[name]())
+	}
+	for i, c := range w.s.Counters {
+		ch <- prometheus.MustNewConstMetric(w.counts[i], prometheus.CounterValue, float64(c.Read()))
 	}
 	for i, l := range w.s.Labelled {
 		l.Read(func(value float64, labels ...string) { gauge(w.labels[i], value, labels...) })

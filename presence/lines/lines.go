@@ -211,6 +211,7 @@ func (s *Service) put(ctx context.Context, id string, r *report, now time.Time) 
 	if err := badID(id); err != nil {
 		return view{}, err
 	}
+	now = now.UTC()
 	state, ok := states[r.State]
 	if !ok {
 		return view{}, errors.New("state is none of idle, ringing, in-call, held")
