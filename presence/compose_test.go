@@ -1,6 +1,7 @@
 package presence_test
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -256,7 +257,7 @@ func TestBook(t *testing.T) {
 	if ok, err := put(5, presence.LineInCall, time.Minute, noon); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
-	if ok, err := put(4, presence.LineIdle, time.Minute, noon); ok || err != presence.ErrStale {
+	if ok, err := put(4, presence.LineIdle, time.Minute, noon); ok || !errors.Is(err, presence.ErrStale) {
 		t.Errorf("a lower Seq: %v, %v", ok, err)
 	}
 	if ok, err := put(5, presence.LineHeld, time.Minute, noon.Add(time.Second)); !ok || err != nil {

@@ -1,7 +1,6 @@
 package presence_test
 
 import (
-	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -87,7 +86,7 @@ func FuzzLineMap(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line string) {
 		m.Users(line)
 		if key := presence.LineKey(line); strings.Contains(key, ";") || len(key) > 4*len(line) {
-			t.Error(fmt.Sprintf("%q", key))
+			t.Errorf("%q", key)
 		}
 	})
 }

@@ -6,7 +6,7 @@ var texts = map[Name][6]string{
 	InAMeeting:   {"In a meeting", "In einer Besprechung", "En réunion", "En una reunión", "In riunione", "In vergadering"},
 	OutOfOffice:  {"Out of office", "Nicht im Büro", "Absent du bureau", "Fuera de la oficina", "Fuori ufficio", "Niet op kantoor"},
 	DND:          {"Do not disturb", "Bitte nicht stören", "Ne pas déranger", "No molestar", "Non disturbare", "Niet storen"},
-	Busy:         {"Busy", "Beschäftigt", "Occupé", "Ocupado", "Occupato", "Bezet"},
+	Busy:         {"Busy", "Beschäftigt", "Occupé", "Ocupado", "Occupato", "Bezet"}, //nolint:misspell // Italian
 	Away:         {"Away", "Abwesend", "Absent", "Ausente", "Assente", "Afwezig"},
 	ExtendedAway: {"Away for longer", "Länger abwesend", "Absent pour longtemps", "Ausente por más tiempo", "Assente a lungo", "Langer afwezig"},
 	Available:    {},

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/deskline/deskline/presence"
@@ -20,8 +21,19 @@ type desk struct {
 	sid      router.SID
 	full     jid.JID
 	interest router.Interest
-	got      []string
-	count    int
+
+	mu    sync.Mutex // guards all below
+	got   []string
+	count int
+}
+
+// take returns what came, and forgets it.
+func (d *desk) take() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	got := d.got
+	d.got = []string{}
+	return got
 }
 
 func (d *desk) SID() router.SID            { return d.sid }
@@ -30,6 +42,8 @@ func (d *desk) Interest() *router.Interest { return &d.interest }
 func (d *desk) End(string, string)         {}
 
 func (d *desk) Deliver(_ *stanza.Stanza, frame []byte) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.count++
 	if d.got != nil {
 		d.got = append(d.got, string(frame))
@@ -154,7 +168,7 @@ func (w *world) online(names ...string) {
 // quiet forgets what was said so far.
 func (w *world) quiet() {
 	for _, d := range w.desks {
-		d.got = []string{}
+		d.take()
 	}
 	w.calls = nil
 }
@@ -211,7 +225,7 @@ func (w *world) heard(want ...string) {
 	w.t.Helper()
 	var got []string
 	for name, d := range w.desks {
-		for _, frame := range d.got {
+		for _, frame := range d.take() {
 			st, err := stanza.Decode([]byte(frame))
 			if err != nil {
 				w.t.Fatalf("%v: %s", err, frame)
@@ -222,7 +236,6 @@ func (w *world) heard(want ...string) {
 			from := strings.Replace(st.From.String(), "@example.com", "", 1)
 			got = append(got, strings.TrimSpace(name+": "+from+" "+st.Type+string(st.Inner)))
 		}
-		d.got = []string{}
 	}
 	slices.Sort(got)
 	slices.Sort(want)

@@ -43,7 +43,7 @@ func (s *Service) guard(next http.Handler) http.Handler {
 		a, b := sha256.Sum256([]byte(strings.TrimSpace(given))), sha256.Sum256([]byte(want))
 		if same := subtle.ConstantTimeCompare(a[:], b[:]) == 1; !same || want == "" || !strings.EqualFold(scheme, "Bearer") {
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			answer(w, http.StatusUnauthorized, problem{Error: "unauthorized"})
+			answer(w, http.StatusUnauthorized, problem{Error: "not signed in"})
 			return
 		}
 		next.ServeHTTP(w, r)

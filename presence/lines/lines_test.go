@@ -105,9 +105,9 @@ func TestHTTP(t *testing.T) {
 		status                          int
 		answer, heard                   string
 	}{
-		{"no token", "PUT", one, "", `{"state":"idle"}`, 401, `{"error":"unauthorized"}`, ""},
-		{"wrong token", "PUT", one, "x" + token, `{"state":"idle"}`, 401, `{"error":"unauthorized"}`, ""},
-		{"unknown path without a token", "PUT", "/presence/v1/lines/a/b/c", "", "", 401, `{"error":"unauthorized"}`, ""},
+		{"no token", "PUT", one, "", `{"state":"idle"}`, 401, `{"error":"not signed in"}`, ""},
+		{"wrong token", "PUT", one, "x" + token, `{"state":"idle"}`, 401, `{"error":"not signed in"}`, ""},
+		{"unknown path without a token", "PUT", "/presence/v1/lines/a/b/c", "", "", 401, `{"error":"not signed in"}`, ""},
 		{"nothing known", "GET", one, token, "", 404, "nothing is known", ""},
 		{"idle", "PUT", one, token, `{"state":"idle","seq":7}`, 200, `"users":["alice@example.com"]`, "alice 2001 idle"},
 		{"known", "GET", one, token, "", 200, `"state":"idle"`, ""},
