@@ -63,7 +63,7 @@ func (s *Service) inherit(e *entry, list []router.Binding, now time.Time) {
 		}
 		raw := (*told)(nil).key(list[i].Presence)
 		if e.told.key(list[i].Presence) != raw || now.Sub(e.changed) < recent {
-			e.sent[list[i].Full] = key{label: "unsure"}
+			e.sent[list[i].Full] = key{label: unsure}
 		}
 	}
 }

@@ -3,6 +3,7 @@ package presence
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/deskline/deskline/router"
@@ -176,13 +177,20 @@ func (s *Service) review(ctx context.Context, user jid.JID) {
 		e.done(news, gone)
 		if e.touched != touched { // what was sent may be older than what the user said
 			for _, n := range news {
-				e.note(n.st.From, key{label: "unsure"})
+				e.note(n.st.From, key{label: unsure})
 			}
 		}
 		if e.touched != touched || t == nil {
 			sh.plan(e, now)
 		}
 	})
+}
+
+// unsure stands for what contacts know of a resource, if that may be out of date.
+const unsure Name = "unsure"
+
+func available(list []router.Binding, full jid.JID) bool {
+	return slices.ContainsFunc(list, func(b router.Binding) bool { return b.Full == full && b.Available() })
 }
 
 // done notes what contacts know now.
@@ -218,6 +226,12 @@ func (e *entry) news(list []router.Binding) (news []notice, gone []jid.JID) {
 		}
 		if k := e.told.key(st); k != was {
 			news = append(news, notice{st, k})
+		}
+	}
+	for full, k := range e.sent {
+		// It may have left while this node still told of it.
+		if k.label == unsure && full != e.user && !available(list, full) {
+			gone = append(gone, full)
 		}
 	}
 	_, shown := e.sent[e.user]
