@@ -17,6 +17,7 @@ import (
 
 	"github.com/deskline/deskline/certs"
 	"github.com/deskline/deskline/configs"
+	"github.com/deskline/deskline/presence"
 )
 
 // reloading is a node whose file can be changed.
@@ -53,6 +54,7 @@ func (r *reloading) write(t *testing.T, cfg configs.Config) {
 	}
 	// A secret is not printed, and *** would not do for a key.
 	file := strings.Replace(text.String(), "  key: '***'", "  key: "+cfg.Cluster.Key.Reveal(), 1)
+	file = strings.Replace(file, "    token: '***'", "    token: "+cfg.Presence.HTTP.Token.Reveal(), 1)
 	if err := os.WriteFile(r.file, []byte(file), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -116,6 +118,20 @@ var probes = map[string]func(n *node) any{
 	"ldap.login_cache":              func(n *node) any { return n.accounts.Config().LoginCache },
 	"groups.required":               func(n *node) any { return n.wish.Load().Required },
 	"groups.authorised":             func(n *node) any { return slices.Clone(n.wish.Load().Authorised) },
+	"presence.policy":               func(n *node) any { return n.presence.Settings().Policy.Order },
+	"presence.ringing_is_busy":      func(n *node) any { return n.presence.Settings().Policy.RingingIsBusy },
+	"presence.phone_only":           func(n *node) any { return n.presence.Settings().Policy.PhoneOnly },
+	"presence.idle_after":           func(n *node) any { return n.presence.Settings().Policy.IdleAfter },
+	"presence.gather":               func(n *node) any { return n.presence.Settings().Gather },
+	"presence.shows.phone":          func(n *node) any { return n.presence.Settings().Policy.PhoneShow },
+	"presence.shows.meeting":        func(n *node) any { return n.presence.Settings().Policy.MeetingShow },
+	"presence.shows.out_of_office":  func(n *node) any { return n.presence.Settings().Policy.OutShow },
+	"presence.language":             func(n *node) any { return n.presence.Settings().Texts[presence.Away] },
+	"presence.texts":                func(n *node) any { return n.presence.Settings().Texts[presence.Available] },
+	"presence.lines":                func(n *node) any { return len(n.composing.lineMap.Users("2001")) },
+	"presence.lines_file":           func(n *node) any { return len(n.composing.lineMap.Users("2002")) },
+	"presence.http.token":           func(n *node) any { return n.composing.lines.Settings().Token },
+	"presence.http.ttl":             func(n *node) any { return n.composing.lines.Settings().TTL },
 	"certs.cert_file":               func(n *node) any { return n.certs.Fingerprint() },
 	"certs.key_file":                func(n *node) any { return n.certs.Fingerprint() },
 	"certs.dir":                     func(n *node) any { return n.certs.Fingerprint() },
@@ -197,8 +213,14 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 		"ldap.ca_file": "ca.pem", "ldap.server_name": "ldap.example.com", "ldap.bind_password": "secret", "ldap.base": "dc=example,dc=net",
 		"ldap.group_base": "ou=groups,dc=example,dc=com", "ldap.filter": "(uid=*)", "ldap.group_filter": "(cn=*)",
 		"ldap.enabled.filter": "(o=x)", "ldap.enabled.attribute": "agent", "ldap.enabled.value": "yes",
+		"presence.http.token": "0123456789abcdef", "presence.lines_file": filepath.Join(t.TempDir(), "lines"),
+	}
+	if err := os.WriteFile(texts["presence.lines_file"], []byte("# whose\n2002=alice\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	lists := map[string]string{
+
+		"presence.lines": "2001=alice", "presence.texts": "available=Here",
 		"domains": "example.com", "http.cors_origins": "https://a.example", "bosh.paths": "/b", "auth.mechanisms": "PLAIN",
 		"certs.hosts": "a.example", "certs.acme.hosts": "a.example",
 		"ldap.urls": "ldap://127.0.0.1:2", "ldap.domains": "localhost", "ldap.enabled.groups": "cn=chat,dc=example,dc=com",

@@ -18,7 +18,7 @@ type Presence struct {
 	RingingIsBusy bool          `key:"ringing_is_busy" live:"yes"`
 	PhoneOnly     string        `key:"phone_only" one:"hide show" live:"yes"`
 	IdleAfter     time.Duration `key:"idle_after" min:"0s" max:"24h" live:"yes"`
-	Gather        time.Duration `key:"gather" min:"0s" max:"500ms" live:"yes"`
+	Gather        time.Duration `key:"gather" min:"0s" max:"2s" live:"yes"`
 	Shows         Shows         `key:"shows"`
 	Language      string        `key:"language" one:"en de fr es it nl" live:"yes"`
 	Texts         []string      `key:"texts" live:"yes"`      // state=text, in place of those of the language

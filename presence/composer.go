@@ -224,6 +224,9 @@ func (s *Service) Observe(e Evidence) error {
 	return err
 }
 
+// Settings returns those in force.
+func (s *Service) Settings() Settings { return *s.composer.settings.Load() }
+
 // SetSettings puts other settings in force and looks at everybody again.
 func (s *Service) SetSettings(next Settings) {
 	s.composer.settings.Store(&next)

@@ -86,6 +86,9 @@ func New(cfg Config) *Service {
 	return s
 }
 
+// Settings returns those in force.
+func (s *Service) Settings() Settings { return *s.settings.Load() }
+
 // SetSettings puts other settings in force.
 func (s *Service) SetSettings(next Settings) { s.settings.Store(&next) }
 
