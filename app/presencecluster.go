@@ -54,6 +54,17 @@ func (s *evidenceShare) Owns(user jid.JID) bool {
 	return owner == view.Self
 }
 
+// living names the nodes of which one owns a user.
+func (s *evidenceShare) living() string {
+	var all strings.Builder
+	for _, m := range s.n.members.View().Members {
+		if m.State == cluster.Alive || m.State == cluster.Doubtful {
+			all.WriteString(string(m.ID) + "\x00")
+		}
+	}
+	return all.String()
+}
+
 // mix spreads a hash whose last bytes alone differ.
 func mix(x uint64) uint64 {
 	x ^= x >> 33
@@ -130,7 +141,7 @@ func (s *evidenceShare) adopt(text string) bool {
 func (s *evidenceShare) run(ctx context.Context) error {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
-	var epoch uint64
+	living := s.living()
 	var retry <-chan time.Time
 	s.stir(s.read)
 	for {
@@ -139,8 +150,8 @@ func (s *evidenceShare) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			if now := s.n.members.View().Epoch; now != epoch {
-				epoch = now
+			if now := s.living(); now != living {
+				living = now
 				s.n.presence.OwnersChanged()
 			}
 			continue
