@@ -219,7 +219,6 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 		t.Fatal(err)
 	}
 	lists := map[string]string{
-
 		"presence.lines": "2001=alice", "presence.texts": "available=Here",
 		"domains": "example.com", "http.cors_origins": "https://a.example", "bosh.paths": "/b", "auth.mechanisms": "PLAIN",
 		"certs.hosts": "a.example", "certs.acme.hosts": "a.example",
