@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need and the machine lacks, from Debian's packages, if
 # it may: a C compiler for the race detector, Redis for the shared store, OpenLDAP
-# for the directory, openssl and Pebble as authorities, HAProxy and ip for the
+# for the directory, Radicale for calendars, openssl and Pebble as authorities, HAProxy and ip for the
 # cluster's ledger, Node.js and Chromium for the real clients. What cannot be
 # installed is named; the exit code is 0 all the same.
 set -uo pipefail
@@ -14,6 +14,7 @@ command -v redis-cli >/dev/null || packages+=(redis-tools)
 [ -x /usr/sbin/slapd ] || packages+=(slapd)
 command -v ldapadd >/dev/null || packages+=(ldap-utils)
 command -v pebble >/dev/null || packages+=(pebble)
+command -v radicale >/dev/null || packages+=(radicale)
 command -v openssl >/dev/null || packages+=(openssl)
 command -v haproxy >/dev/null || packages+=(haproxy)
 command -v ip >/dev/null || packages+=(iproute2)

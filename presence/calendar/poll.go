@@ -1,0 +1,308 @@
+package calendar
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/deskline/deskline/presence"
+	"github.com/deskline/deskline/xmpp/jid"
+)
+
+// Ask is what a calendar is asked for.
+type Ask struct {
+	User        jid.JID // bare
+	From, Until time.Time
+	Tag         string // of the answer that is there; "" = answer in full
+}
+
+// Answer is what a calendar said.
+type Answer struct {
+	Same    bool   // nothing has changed since the one with the tag
+	Tag     string // "" = there is none
+	Periods []presence.Period
+	Cut     bool // something cost too much and was left out
+	Flaws   int  // events that could not be read
+}
+
+// Failure is an error that says how to go on.
+type Failure struct {
+	Err   error
+	Own   bool          // of this one calendar, not of its server
+	After time.Duration // when the server wishes to be asked again; 0 = it does not say
+}
+
+func (f *Failure) Error() string { return f.Err.Error() }
+func (f *Failure) Unwrap() error { return f.Err }
+
+// Config is how the calendars of many users are polled.
+type Config struct {
+	Name    string // Evidence.Source and Item
+	Users   func() []jid.JID
+	Fetch   func(ctx context.Context, ask Ask) (Answer, error) // may be called at the same time for several users
+	Refresh time.Duration                                      // between two looks at a calendar
+	Window  time.Duration                                      // how far ahead
+	Keep    time.Duration                                      // how long what was said counts without an answer
+	Timeout time.Duration                                      // of one fetch
+	AtOnce  int                                                // fetches
+	Log     *slog.Logger
+}
+
+const (
+	spare      = 24 * time.Hour // beyond the window, so that calendars that do not change are read once a day
+	lookAround = 5 * time.Second
+	firstPause = time.Second
+	maxPause   = 2 * time.Minute
+	maxOwn     = 30 * time.Minute // of a single calendar that cannot be had
+)
+
+// Poller is a presence.Source that asks for each user's calendar in turn.
+type Poller struct {
+	Config
+
+	// mu guards what follows; it is not held while anything is fetched or sent.
+	mu     sync.Mutex
+	all    map[jid.JID]*entry
+	wait   queue // all that are not being fetched
+	seq    uint64
+	pause  time.Duration // after failures of the server
+	paused time.Time     // until when
+	stats  Stats
+}
+
+// Stats tell operators how a source is.
+type Stats struct {
+	Users    int
+	Fetched  uint64 // answers in full
+	Same     uint64 // answers that nothing has changed
+	Failed   uint64
+	Down     bool // the server did not answer last
+	LastGood time.Time
+}
+
+type entry struct {
+	user     jid.JID
+	due      time.Time
+	busy     bool // being fetched
+	at       int  // in the queue
+	answer   Answer
+	until    time.Time // the answer is complete up to then
+	sent     bool
+	failures int
+}
+
+// New makes a poller.
+func New(c Config) *Poller {
+	return &Poller{Config: c, all: map[jid.JID]*entry{}, seq: uint64(time.Now().UnixNano())}
+}
+
+// Stats returns how it goes.
+func (p *Poller) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.stats
+	s.Users, s.Down = len(p.all), p.pause > 0
+	return s
+}
+
+// Run implements presence.Source.
+func (p *Poller) Run(ctx context.Context, out chan<- presence.Evidence) error {
+	var g sync.WaitGroup
+	defer g.Wait()
+	slots := make(chan struct{}, max(1, p.AtOnce))
+	wake := make(chan struct{}, 1) // a fetch has ended
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var looked time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+		case <-wake:
+		}
+		if now := time.Now(); now.Sub(looked) >= lookAround || looked.IsZero() {
+			looked = now
+			for _, e := range p.meet(now) {
+				if !send(ctx, out, e) {
+					return ctx.Err()
+				}
+			}
+		}
+		for {
+			select {
+			case slots <- struct{}{}:
+			default:
+				goto wait
+			}
+			e := p.next(time.Now())
+			if e == nil {
+				<-slots
+				break
+			}
+			g.Go(func() {
+				defer func() {
+					<-slots
+					select {
+					case wake <- struct{}{}:
+					default:
+					}
+				}()
+				p.fetch(ctx, e, out)
+			})
+		}
+	wait:
+		timer.Reset(p.delay(time.Now()))
+	}
+}
+
+func send(ctx context.Context, out chan<- presence.Evidence, e presence.Evidence) bool {
+	select {
+	case out <- e:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// meet takes up who is new, and takes back what was said of those who are gone.
+func (p *Poller) meet(now time.Time) []presence.Evidence {
+	users := p.Users()
+	there := make(map[jid.JID]bool, len(users))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, u := range users {
+		u = u.Bare()
+		there[u] = true
+		if p.all[u] == nil {
+			p.all[u] = &entry{user: u, due: now}
+			heap.Push(&p.wait, p.all[u])
+		}
+	}
+	var gone []presence.Evidence
+	for u, e := range p.all {
+		if there[u] || e.busy {
+			continue
+		}
+		delete(p.all, u)
+		if heap.Remove(&p.wait, e.at); e.sent {
+			p.seq++
+			gone = append(gone, presence.Evidence{User: u, Source: p.Name, Item: p.Name, Seq: p.seq})
+		}
+	}
+	return gone
+}
+
+// next picks the user who has waited longest, if the server may be asked.
+func (p *Poller) next(now time.Time) *entry {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	busy := len(p.all) - len(p.wait)
+	// While a server is down one alone finds out whether it is back.
+	if now.Before(p.paused) || p.pause > 0 && busy > 0 || len(p.wait) == 0 || p.wait[0].due.After(now) {
+		return nil
+	}
+	first := heap.Pop(&p.wait).(*entry)
+	first.busy = true
+	return first
+}
+
+// delay is how long there is nothing to do, if nothing comes back.
+func (p *Poller) delay(now time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	wait := lookAround
+	if len(p.wait) > 0 {
+		wait = min(wait, p.wait[0].due.Sub(now))
+	}
+	return max(wait, p.paused.Sub(now), 20*time.Millisecond)
+}
+
+// fetch asks for one calendar and says what came back.
+func (p *Poller) fetch(ctx context.Context, e *entry, out chan<- presence.Evidence) {
+	now := time.Now()
+	ask := Ask{User: e.user, From: now, Until: now.Add(p.Window + spare)}
+	if !e.until.Before(now.Add(p.Window)) {
+		ask.Tag = e.answer.Tag
+	}
+	timed, cancel := context.WithTimeout(ctx, p.Timeout)
+	answer, err := p.Fetch(timed, ask)
+	cancel()
+	if ctx.Err() != nil {
+		return
+	}
+	evidence, ok := p.settle(e, ask, answer, err, time.Now())
+	if ok {
+		send(ctx, out, evidence)
+	}
+	p.mu.Lock()
+	e.busy = false
+	heap.Push(&p.wait, e)
+	p.mu.Unlock()
+}
+
+// settle keeps an answer and says when to ask again.
+func (p *Poller) settle(e *entry, ask Ask, answer Answer, err error, now time.Time) (presence.Evidence, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		p.failed(e, err, now)
+		return presence.Evidence{}, false
+	}
+	if p.pause > 0 {
+		p.Log.Info("calendars answer again", "source", p.Name)
+	}
+	if answer.Same {
+		p.stats.Same++
+	} else {
+		p.stats.Fetched++
+		if (answer.Cut || answer.Flaws > 0) && (answer.Cut != e.answer.Cut || answer.Flaws != e.answer.Flaws) {
+			p.Log.Warn("calendar was not read in full", "source", p.Name, "jid", e.user.String(), "flawed", answer.Flaws, "too_costly", answer.Cut)
+		}
+		e.answer, e.until = answer, ask.Until
+	}
+	p.pause, p.paused, e.failures, p.stats.LastGood = 0, time.Time{}, 0, now
+	e.due, e.sent = now.Add(jitter(p.Refresh)), true
+	end := now.Add(p.Window)
+	list := slices.DeleteFunc(slices.Clone(e.answer.Periods), func(q presence.Period) bool {
+		return !q.Until.After(now) || !q.From.Before(end)
+	})
+	p.seq++
+	return presence.Evidence{User: e.user, Source: p.Name, Item: p.Name, Periods: list, Seq: p.seq, Expires: now.Add(p.Keep)}, true
+}
+
+func (p *Poller) failed(e *entry, err error, now time.Time) {
+	p.stats.Failed++
+	var f *Failure
+	if errors.As(err, &f) && f.Own {
+		if e.failures++; e.failures == 1 {
+			p.Log.Warn("calendar cannot be read", "source", p.Name, "jid", e.user.String(), "err", err)
+		}
+		e.due = now.Add(jitter(min(maxOwn, p.Refresh<<min(e.failures-1, 6))))
+		return
+	}
+	if p.pause == 0 {
+		p.Log.Warn("calendars do not answer, what they said counts until it expires", "source", p.Name, "err", err)
+	}
+	// Those on their way when a server dies fail together and count once.
+	if !now.Before(p.paused) {
+		p.pause = min(maxPause, max(firstPause, 2*p.pause))
+		wait := jitter(p.pause)
+		if f != nil && f.After > 0 {
+			wait = max(wait, min(f.After, time.Hour))
+		}
+		p.paused = now.Add(wait)
+	}
+	e.failures++
+	e.due = now.Add(jitter(min(p.Refresh, firstPause<<min(e.failures, 12))))
+}
+
+// jitter spreads what would happen at the same time: three quarters up to the whole.
+func jitter(d time.Duration) time.Duration {
+	return d - time.Duration(rand.Int64N(int64(d)/4+1)) //nolint:gosec // nobody gains by guessing it
+}
