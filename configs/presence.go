@@ -25,6 +25,7 @@ type Presence struct {
 	Lines         []string      `key:"lines" live:"yes"`      // line=user
 	LinesFile     string        `key:"lines_file" live:"yes"` // the same, one a row; "" = none
 	HTTP          PresenceHTTP  `key:"http"`
+	Calendars     []Calendar    `key:"calendars"`
 }
 
 // Shows are what clients show of states that no user has chosen.

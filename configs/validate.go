@@ -68,6 +68,7 @@ func (l *loader) validate() {
 	l.checkSearch()
 	l.checkLDAP()
 	l.checkPresence()
+	l.checkCalendars()
 }
 
 // checkBounds compares with the tags of the field.

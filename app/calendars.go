@@ -1,0 +1,90 @@
+package app
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/deskline/deskline/configs"
+	"github.com/deskline/deskline/presence"
+	"github.com/deskline/deskline/presence/calendar"
+	"github.com/deskline/deskline/presence/calendar/caldav"
+	"github.com/deskline/deskline/presence/calendar/ics"
+	"github.com/deskline/deskline/xmpp/jid"
+)
+
+// calendars makes the sources of presence.calendars. users are whose calendars
+// this node has to know at the moment.
+func calendars(cfg configs.Config, users func() []jid.JID, log *slog.Logger) ([]presence.Source, error) {
+	var all []presence.Source
+	for at, c := range cfg.Presence.Calendars {
+		source, err := newCalendar(c, users, log)
+		if err != nil {
+			return nil, fmt.Errorf("presence.calendars[%d]: %w", at, err)
+		}
+		all = append(all, source)
+	}
+	return all, nil
+}
+
+func newCalendar(c configs.Calendar, users func() []jid.JID, log *slog.Logger) (*calendar.Poller, error) {
+	client := calendar.ClientConfig{
+		URL: c.URL, Plain: c.Plain, CAFile: c.CAFile, Username: c.Username, Logins: c.LoginsFile, AtOnce: c.AtOnce,
+	}
+	if c.PasswordFile != "" {
+		text, err := os.ReadFile(c.PasswordFile)
+		if err != nil {
+			return nil, fmt.Errorf("password_file: %w", err)
+		}
+		client.Password = strings.TrimRight(string(text), "\r\n")
+	}
+	var zone *time.Location
+	if c.Zone != "" {
+		var err error
+		if zone, err = time.LoadLocation(c.Zone); err != nil {
+			return nil, fmt.Errorf("zone: %w", err)
+		}
+	}
+	p := calendar.Config{
+		Name: c.Name, Users: only(c.Users, users), Refresh: c.Refresh, Window: c.Window, Keep: c.Keep, Timeout: c.Timeout, AtOnce: c.AtOnce, Log: log,
+	}
+	limits := calendar.Limits{Bytes: int64(c.Size)}
+	if c.Kind == "ics" {
+		s, err := ics.New(ics.Config{ClientConfig: client, File: c.File, Limits: limits, Zone: zone})
+		if err != nil {
+			return nil, err
+		}
+		p.Fetch = s.Fetch
+		return calendar.New(p), nil
+	}
+	s, err := caldav.New(caldav.Config{ClientConfig: client, Limits: limits, Zone: zone, Query: strings.TrimPrefix(c.Query, "auto")})
+	if err != nil {
+		return nil, err
+	}
+	p.Fetch = s.Fetch
+	return calendar.New(p), nil
+}
+
+// only leaves those of a list, if it names any.
+func only(list []string, users func() []jid.JID) func() []jid.JID {
+	if len(list) == 0 {
+		return users
+	}
+	named := make(map[string]bool, len(list))
+	for _, one := range list {
+		if j, err := jid.Parse(one); err == nil {
+			named[j.String()] = true
+		}
+	}
+	return func() []jid.JID {
+		var some []jid.JID
+		for _, u := range users() {
+			if named[u.Bare().String()] {
+				some = append(some, u)
+			}
+		}
+		return some
+	}
+}
