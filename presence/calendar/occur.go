@@ -23,7 +23,7 @@ func (r rule) occurrences(start, from, until time.Time, work *int, emit func(tim
 		return w.steps(r)
 	}
 	period := w.first()
-	for w.spend(1) {
+	for w.spend() {
 		begin, end := w.bounds(period)
 		if begin.After(until) || begin.Year() > 2260 {
 			return true
@@ -48,7 +48,7 @@ func (w *walk) steps(r rule) bool {
 		if t.After(w.until) {
 			return true
 		}
-		if !w.spend(1) {
+		if !w.spend() {
 			return false
 		}
 		if !w.emit(t) {
@@ -58,8 +58,8 @@ func (w *walk) steps(r rule) bool {
 	return true
 }
 
-func (w *walk) spend(n int) bool {
-	*w.work -= n
+func (w *walk) spend() bool {
+	*w.work--
 	return *w.work > 0
 }
 
@@ -126,7 +126,7 @@ func (w *walk) period(begin, end time.Time) bool {
 			}
 			continue
 		}
-		if !w.spend(1) || day.After(w.until) {
+		if !w.spend() || day.After(w.until) {
 			return false
 		}
 		if w.matchesDay(day) && !w.times(day, begin, end, w.take) {
@@ -141,7 +141,7 @@ func (w *walk) period(begin, end time.Time) bool {
 func (w *walk) positioned(begin, end time.Time) bool {
 	var set []time.Time
 	for day := begin; day.Before(end); day = time.Date(day.Year(), day.Month(), day.Day()+1, 0, 0, 0, 0, time.UTC) {
-		if !w.spend(1) {
+		if !w.spend() {
 			return false
 		}
 		all := !w.matchesDay(day) || w.times(day, begin, end, func(t time.Time) bool {
@@ -167,7 +167,7 @@ func (w *walk) times(day, begin, end time.Time, take func(time.Time) bool) bool 
 		for _, minute := range orOnly(w.minutes, begin.Minute()) {
 			for _, second := range orOnly(w.seconds, begin.Second()) {
 				t := time.Date(y, m, d, hour, minute, second, 0, time.UTC)
-				if !w.spend(1) {
+				if !w.spend() {
 					return false
 				}
 				if !t.Before(begin) && t.Before(end) && !take(t) {

@@ -92,7 +92,6 @@ type parser struct {
 	event event
 	tzid  string
 	rules []observance
-	dates int
 }
 
 func (p *parser) take(l line) error {

@@ -59,6 +59,7 @@ const (
 	firstPause = time.Second
 	maxPause   = 2 * time.Minute
 	maxOwn     = 30 * time.Minute // of a single calendar that cannot be had
+	maxWarned  = 20
 )
 
 // Poller is a presence.Source that asks for each user's calendar in turn.
@@ -72,6 +73,7 @@ type Poller struct {
 	seq    uint64
 	pause  time.Duration // after failures of the server
 	paused time.Time     // until when
+	warned int           // of how many calendars that cannot be read
 	stats  Stats
 }
 
@@ -281,7 +283,11 @@ func (p *Poller) failed(e *entry, err error, now time.Time) {
 	var f *Failure
 	if errors.As(err, &f) && f.Own {
 		if e.failures++; e.failures == 1 {
-			p.Log.Warn("calendar cannot be read", "source", p.Name, "jid", e.user.String(), "err", err)
+			level := slog.LevelWarn
+			if p.warned++; p.warned > maxWarned { // many may have no calendar at all
+				level = slog.LevelDebug
+			}
+			p.Log.Log(context.Background(), level, "calendar cannot be read", "source", p.Name, "jid", e.user.String(), "err", err)
 		}
 		e.due = now.Add(jitter(min(maxOwn, p.Refresh<<min(e.failures-1, 6))))
 		return
