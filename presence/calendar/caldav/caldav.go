@@ -137,13 +137,16 @@ func (s *Source) multi(ctx context.Context, ask calendar.Ask, method, body strin
 	if method == "PROPFIND" {
 		depth = "0"
 	}
-	var found multistatus
 	resp, err := s.client.Do(ctx, ask.User, method, header(depth), body, s.c.Limits.Bytes)
 	if err != nil {
-		return found, err
+		return multistatus{}, err
 	}
 	defer resp.Body.Close()
-	if err := xml.NewDecoder(resp.Body).Decode(&found); err != nil {
+	return decode(resp.Body)
+}
+
+func decode(r io.Reader) (found multistatus, err error) {
+	if err := xml.NewDecoder(r).Decode(&found); err != nil {
 		var own *calendar.Failure
 		if syntax := (*xml.SyntaxError)(nil); errors.As(err, &syntax) || errors.As(err, &own) {
 			return found, &calendar.Failure{Err: fmt.Errorf("read the server's answer: %w", err), Own: true}
