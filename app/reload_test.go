@@ -238,6 +238,12 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 			t.Fatal(err)
 		}
 		cfg.Auth.OAuth = next.Auth.OAuth
+	case k.path == "presence.calendars":
+		next, err := configs.Parse([]byte("presence: {calendars: [{name: work, url: 'https://cal.example.com/{user}/'}]}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Presence.Calendars = next.Presence.Calendars
 	case k.path == "scope.tenants":
 		cfg.Scope.Tenants = [][]string{{cfg.Domains[0]}}
 	case k.path == "certs.cert_file" || k.path == "certs.key_file":
