@@ -60,6 +60,8 @@ var homes = []struct {
 	{"github.com/go-jose", []string{"oauth"}, "others ask whose a token is"},
 	{"github.com/caddyserver/certmagic", []string{"certs/acme"}, "others find the files that it leaves"},
 	{"go.uber.org/zap", []string{"certs/acme"}, "log/slog is what all log with; certmagic wants to be given it"},
+	{"github.com/emiago/sipgo", []string{"presence/sip"}, "others see evidence"},
+	{"github.com/icholy/digest", []string{"presence/sip"}, "it is how SIP signs in"},
 	{"github.com/hashicorp/memberlist", []string{"cluster"}, "others see cluster.View"},
 	{"github.com/teambition/rrule-go", nil, "it never ends for some rules; presence/calendar has its own, and asks this one in tests alone"},
 	{"github.com/klauspost/compress", []string{"bosh", "web"}, "bodies are packed at the doors"},

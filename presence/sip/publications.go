@@ -1,0 +1,152 @@
+package sip
+
+import (
+	"crypto/rand"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/deskline/deskline/presence"
+)
+
+// The event packages, and the type of their documents.
+const (
+	eventPresence = "presence"
+	eventDialog   = "dialog"
+	typePIDF      = "application/pidf+xml"
+	typeDialog    = "application/dialog-info+xml"
+)
+
+var typeOf = map[string]string{eventPresence: typePIDF, eventDialog: typeDialog}
+
+// publish is a PUBLISH request without its wire.
+type publish struct {
+	event, contentType, encoding string
+	resource                     string // the Request-URI, normalised
+	ifMatch                      string
+	expires                      time.Duration // negative: not given
+	body                         []byte
+}
+
+// answer is what becomes of one.
+type answer struct {
+	code    int
+	reason  string
+	etag    string
+	expires time.Duration
+}
+
+// lifetimes bounds how long a publication lives.
+type lifetimes struct{ min, max time.Duration }
+
+// publications is the event state compositor of RFC 3903: pure, and not safe for
+// concurrent use.
+type publications struct {
+	limit  int
+	life   lifetimes
+	byTag  map[string]*publication
+	board  *board
+	choose func(entity, resource string) string // which of the two is the line
+}
+
+type publication struct {
+	event, resource string
+	line, origin    string
+	book            Book
+	state           presence.Line
+	expires         time.Time
+}
+
+// handle carries out one request.
+func (p *publications) handle(req publish, now time.Time) answer {
+	if _, ok := typeOf[req.event]; !ok {
+		return answer{code: 489, reason: "Bad Event"}
+	}
+	life := req.expires
+	switch {
+	case life < 0 || life > p.life.max: // RFC 3903 §6 step 4: it may be shortened
+		life = p.life.max
+	case life > 0 && life < p.life.min:
+		return answer{code: 423, reason: "Interval Too Brief"}
+	}
+	one := p.byTag[req.ifMatch]
+	if req.ifMatch != "" && (one == nil || one.event != req.event || one.resource != req.resource || !one.expires.After(now)) {
+		return answer{code: 412, reason: "Conditional Request Failed"}
+	}
+	if one == nil && len(req.body) == 0 {
+		return answer{code: 400, reason: "No Document"}
+	}
+	if one == nil && life > 0 && len(p.byTag) >= p.limit {
+		return answer{code: 503, reason: "Too Many Publications"}
+	}
+	if len(req.body) > 0 {
+		var no *answer
+		if one, no = p.read(req, one); no != nil {
+			return *no
+		}
+	}
+	return p.keep(req, one, life, now)
+}
+
+// read takes a document into a copy of a publication, or into a new one, so that
+// one that is refused changes nothing.
+func (p *publications) read(req publish, old *publication) (*publication, *answer) {
+	mime, _, _ := strings.Cut(req.contentType, ";")
+	if !strings.EqualFold(strings.TrimSpace(mime), typeOf[req.event]) || req.encoding != "" && !strings.EqualFold(req.encoding, "identity") {
+		return nil, &answer{code: 415, reason: "Unsupported Media Type"}
+	}
+	one := &publication{event: req.event, resource: req.resource, origin: rand.Text()}
+	if old != nil {
+		*one = *old
+		one.book.dialogs = append([]Dialog(nil), old.book.dialogs...)
+		one.book.ended = append([]string(nil), old.book.ended...)
+	}
+	var entity string
+	var err error
+	if req.event == eventDialog {
+		var doc DialogInfo
+		if doc, err = ParseDialogInfo(req.body); err == nil {
+			err = one.book.Publish(doc)
+		}
+		entity, one.state = doc.Entity, one.book.State()
+	} else {
+		var doc PIDF
+		doc, err = ParsePIDF(req.body)
+		entity, one.state = doc.Entity, doc.State
+	}
+	switch {
+	case errors.Is(err, ErrTooLarge):
+		return nil, &answer{code: 413, reason: "Request Entity Too Large"}
+	case err != nil:
+		return nil, &answer{code: 400, reason: "Malformed Document"}
+	}
+	one.line = p.choose(entity, req.resource)
+	return one, nil
+}
+
+func (p *publications) keep(req publish, one *publication, life time.Duration, now time.Time) answer {
+	old := p.byTag[req.ifMatch]
+	if old != nil {
+		delete(p.byTag, req.ifMatch)
+		if life == 0 || old.line != one.line {
+			p.board.drop(old.line, old.origin, now)
+		}
+	}
+	etag := rand.Text()
+	if life > 0 {
+		one.expires = now.Add(life)
+		p.byTag[etag] = one
+		p.board.put(one.line, one.origin, one.state, one.expires, now)
+	}
+	return answer{code: 200, reason: "OK", etag: etag, expires: life}
+}
+
+// expire forgets publications that nobody has refreshed.
+func (p *publications) expire(now time.Time) {
+	for tag, one := range p.byTag {
+		if !one.expires.After(now) {
+			delete(p.byTag, tag)
+			p.board.drop(one.line, one.origin, now)
+		}
+	}
+}
