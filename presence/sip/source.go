@@ -1,0 +1,317 @@
+package sip
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/emiago/sipgo"
+	"github.com/emiago/sipgo/sip"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/deskline/deskline/presence"
+	"github.com/deskline/deskline/xmpp/jid"
+)
+
+// name is the Source of the evidence.
+const name = "sip"
+
+// Lines tells whose a line is.
+type Lines interface {
+	// Users returns the bare addresses of those who have a line, such as
+	// sip:2001@pbx.example.com or tel:+4930123456. It answers from memory.
+	Users(line string) []jid.JID
+}
+
+// Config is what a Source needs. Listen or TLSListen are needed, and Lines.
+type Config struct {
+	Listen    string // for UDP and TCP; "" = neither
+	UDP, TCP  bool
+	TLSListen string // "" = none
+	TLS       *tls.Config
+	TLSClient *tls.Config // towards servers that are subscribed to; nil = the system's roots
+
+	Domains []string // of Request-URIs; empty = any
+	Trusted []netip.Prefix
+	Realm   string
+	Users   Users // who may publish from elsewhere, over TCP or TLS
+
+	MinExpires, MaxExpires time.Duration
+	MaxPublications        int
+	Rate                   int // messages a second of one address
+
+	Subscribe []Subscription
+	Lines     Lines
+	Log       *slog.Logger
+}
+
+// Source is a presence.Source.
+type Source struct {
+	cfg   Config
+	log   *slog.Logger
+	guard *guard
+	gate  *gate
+
+	ua         *sipgo.UserAgent
+	client     *sipgo.Client
+	udp        net.PacketConn
+	tcp, tls   net.Listener
+	subscriber *subscriber
+
+	mu    sync.Mutex // guards board and pubs
+	board *board
+	pubs  *publications
+	wake  chan struct{}
+
+	told map[string][]jid.JID // of Run alone
+	seq  uint64
+}
+
+// New returns a Source that listens to nothing yet.
+func New(cfg Config) (*Source, error) {
+	if cfg.Lines == nil || cfg.Log == nil {
+		return nil, errors.New("a SIP source needs lines and a log")
+	}
+	setDefaults(&cfg)
+	s := &Source{
+		cfg: cfg, log: cfg.Log, board: newBoard(), wake: make(chan struct{}, 1), told: map[string][]jid.JID{},
+		guard: newGuard(cfg.Trusted, len(cfg.Users) > 0, cfg.Rate), gate: newGate(cfg.Realm, cfg.Users),
+		// Above what this source has said before a restart.
+		seq: uint64(time.Now().UnixMicro()), //nolint:gosec // after 1970
+	}
+	s.pubs = &publications{
+		limit: cfg.MaxPublications, life: lifetimes{cfg.MinExpires, cfg.MaxExpires},
+		byTag: map[string]*publication{}, board: s.board, choose: s.choose,
+	}
+	silence()
+	var err error
+	if s.ua, err = sipgo.NewUA(sipgo.WithUserAgent("deskline"), sipgo.WithUserAgenTLSConfig(cfg.TLSClient)); err != nil {
+		return nil, fmt.Errorf("start SIP: %w", err)
+	}
+	if s.client, err = sipgo.NewClient(s.ua); err != nil {
+		return nil, fmt.Errorf("start SIP: %w", err)
+	}
+	s.subscriber, err = newSubscriber(s, cfg.Subscribe)
+	return s, err
+}
+
+func setDefaults(cfg *Config) {
+	if cfg.MinExpires <= 0 {
+		cfg.MinExpires = time.Minute
+	}
+	if cfg.MaxExpires <= 0 {
+		cfg.MaxExpires = time.Hour
+	}
+	if cfg.MaxPublications <= 0 {
+		cfg.MaxPublications = 100_000
+	}
+	if cfg.Realm == "" {
+		cfg.Realm = "deskline"
+	}
+}
+
+// silence keeps the library from logging messages that it cannot read, with all
+// that is in them.
+var silence = sync.OnceFunc(func() { sip.SetDefaultLogger(slog.New(slog.DiscardHandler)) })
+
+// choose takes the entity of a document for the line if it is somebody's, or if
+// the Request-URI is nobody's either.
+func (s *Source) choose(entity, resource string) string {
+	line, err := Normalise(entity)
+	if err != nil {
+		return resource
+	}
+	if len(s.cfg.Lines.Users(line)) == 0 && len(s.cfg.Lines.Users(resource)) > 0 {
+		return resource
+	}
+	return line
+}
+
+// Listen binds the ports, so that a start with one that is taken fails.
+func (s *Source) Listen(ctx context.Context) error {
+	var lc net.ListenConfig
+	var err error
+	if s.cfg.UDP && s.cfg.Listen != "" {
+		if s.udp, err = lc.ListenPacket(ctx, "udp", s.cfg.Listen); err != nil {
+			return fmt.Errorf("listen for SIP: %w", err)
+		}
+		if u, ok := s.udp.(*net.UDPConn); ok {
+			_ = u.SetReadBuffer(readBufferBytes) // as much as the system allows
+		}
+	}
+	if s.cfg.TCP && s.cfg.Listen != "" {
+		at := s.cfg.Listen
+		if s.udp != nil { // the same, should the port be any
+			at = s.udp.LocalAddr().String()
+		}
+		if s.tcp, err = lc.Listen(ctx, "tcp", at); err != nil {
+			s.close()
+			return fmt.Errorf("listen for SIP: %w", err)
+		}
+	}
+	if s.cfg.TLSListen != "" && s.cfg.TLS != nil {
+		if s.tls, err = lc.Listen(ctx, "tcp", s.cfg.TLSListen); err != nil {
+			s.close()
+			return fmt.Errorf("listen for SIP over TLS: %w", err)
+		}
+	}
+	return nil
+}
+
+// Addrs are the addresses listened to, nil for those that are not.
+func (s *Source) Addrs() (udp, tcp, secure net.Addr) {
+	if s.udp != nil {
+		udp = s.udp.LocalAddr()
+	}
+	if s.tcp != nil {
+		tcp = s.tcp.Addr()
+	}
+	if s.tls != nil {
+		secure = s.tls.Addr()
+	}
+	return udp, tcp, secure
+}
+
+func (s *Source) close() {
+	if s.udp != nil {
+		_ = s.udp.Close()
+	}
+	for _, l := range []net.Listener{s.tcp, s.tls} {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+}
+
+// Run implements presence.Source. It listens if Listen was not called.
+func (s *Source) Run(ctx context.Context, out chan<- presence.Evidence) error {
+	if s.udp == nil && s.tcp == nil && s.tls == nil {
+		if err := s.Listen(ctx); err != nil {
+			return err
+		}
+	}
+	server, err := s.server()
+	if err != nil {
+		s.close()
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	serve := func(run func() error) {
+		g.Go(func() error {
+			if err := run(); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("serve SIP: %w", err)
+			}
+			return nil
+		})
+	}
+	if s.udp != nil {
+		serve(func() error { return server.ServeUDP(packets{s.udp, s.guard}) })
+	}
+	if s.tcp != nil {
+		serve(func() error { return server.ServeTCP(listener{s.tcp, s.guard}) })
+	}
+	if s.tls != nil {
+		serve(func() error { return server.ServeTLS(tls.NewListener(listener{s.tls, s.guard}, s.cfg.TLS)) })
+	}
+	g.Go(func() error { return s.subscriber.run(ctx) })
+	g.Go(func() error { return s.tell(ctx, out) })
+	g.Go(func() error {
+		<-ctx.Done()
+		s.close()
+		return s.ua.Close()
+	})
+	return g.Wait()
+}
+
+// Refresh tells everything again, to those whose the lines are by now.
+func (s *Source) Refresh() {
+	s.mu.Lock()
+	s.board.all()
+	s.mu.Unlock()
+	s.ring()
+}
+
+func (s *Source) ring() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// tell sends what changes. What changes several times while it waits is sent once.
+func (s *Source) tell(ctx context.Context, out chan<- presence.Evidence) error {
+	s.Refresh()
+	sweep := time.NewTicker(time.Second)
+	defer sweep.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.wake:
+		case <-sweep.C:
+			now := time.Now()
+			s.mu.Lock()
+			s.pubs.expire(now)
+			s.board.expire(now)
+			s.mu.Unlock()
+		}
+		for _, e := range s.changes() {
+			select {
+			case out <- e:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	}
+}
+
+// changes empties what is to be told.
+func (s *Source) changes() []presence.Evidence {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []presence.Evidence
+	for line := range s.board.dirty {
+		all = s.changed(all, line)
+	}
+	clear(s.board.dirty)
+	return all
+}
+
+func (s *Source) changed(all []presence.Evidence, line string) []presence.Evidence {
+	state, since, expires := s.board.sum(line)
+	var users []jid.JID
+	if state != presence.LineUnknown {
+		users = s.cfg.Lines.Users(line)
+	}
+	for _, u := range s.told[line] {
+		if !contains(users, u) {
+			s.seq++
+			all = append(all, presence.Evidence{User: u, Source: name, Item: line, Seq: s.seq})
+		}
+	}
+	for _, u := range users {
+		s.seq++
+		all = append(all, presence.Evidence{User: u, Source: name, Item: line, Line: state, Seq: s.seq, Since: since, Expires: expires})
+	}
+	if len(users) == 0 {
+		delete(s.told, line)
+	} else {
+		s.told[line] = users
+	}
+	return all
+}
+
+func contains(all []jid.JID, one jid.JID) bool {
+	for _, j := range all {
+		if j.String() == one.String() {
+			return true
+		}
+	}
+	return false
+}
