@@ -223,6 +223,7 @@ func (s *Source) Run(ctx context.Context, out chan<- presence.Evidence) error {
 	g.Go(func() error { return s.tell(ctx, out) })
 	g.Go(func() error {
 		<-ctx.Done()
+		<-s.subscriber.done // which says good-bye over the sockets
 		s.close()
 		return s.ua.Close()
 	})

@@ -1,16 +1,376 @@
 package sip
 
 import (
+	"container/heap"
 	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
+	"golang.org/x/sync/errgroup"
 )
 
-type Subscription struct{}
-type subscriber struct{}
+// How a server is asked.
+const (
+	together   = 8 // requests under way at one server that answers
+	patience   = 10 * time.Second
+	backoffMin = time.Second
+	backoffMax = 2 * time.Minute
+	refusedFor = 15 * time.Minute // before a line that a server does not want to tell of is tried again
+	farewell   = 2 * time.Second
+)
 
-func newSubscriber(s *Source, all []Subscription) (*subscriber, error) { return &subscriber{}, nil }
-func (s *subscriber) run(ctx context.Context) error                    { return nil }
-func (s *Source) onNotify(req *sip.Request, tx sip.ServerTransaction) {
-	s.respond(tx, req, 481, "Subscription Does Not Exist")
+// subscriber holds the subscriptions at all servers.
+type subscriber struct {
+	source  *Source
+	targets []*target
+	done    chan struct{} // closed when run has ended
+
+	mu    sync.Mutex
+	calls map[string]*watch // by Call-ID
+}
+
+// target is one entry of the configuration: a server and its lines, which one loop
+// serves. All but wake is its own.
+type target struct {
+	sub       *subscriber
+	server    sip.Uri
+	transport string
+	event     string
+	from      sip.Uri
+	user      string
+	password  string
+
+	waiting dues
+	flying  int
+	fails   int       // in a row
+	not     time.Time // before then nothing is asked
+	results chan result
+	wake    chan *watch // lines that need a new full document now
+}
+
+type result struct {
+	watch *watch
+	after time.Duration // until it is due again
+	away  error         // the server did not answer
+}
+
+func newSubscriber(s *Source, all []Subscription) (*subscriber, error) {
+	sub := &subscriber{source: s, calls: map[string]*watch{}, done: make(chan struct{})}
+	for _, one := range all {
+		if err := one.Check(); err != nil {
+			return nil, fmt.Errorf("subscribe: %w", err)
+		}
+		t, err := sub.target(one)
+		if err != nil {
+			return nil, err
+		}
+		sub.targets = append(sub.targets, t)
+	}
+	return sub, nil
+}
+
+func (s *subscriber) target(one Subscription) (*target, error) {
+	server, transport, err := one.server()
+	if err != nil {
+		return nil, err
+	}
+	uris, err := one.uris()
+	if err != nil {
+		return nil, err
+	}
+	t := &target{
+		sub: s, server: server, transport: transport, event: one.Event, user: one.User, password: one.Password,
+		from: sip.Uri{Scheme: "sip", User: "deskline", Host: server.Host}, results: make(chan result, together), wake: make(chan *watch, 1024),
+	}
+	if one.From != "" {
+		if err := sip.ParseUri(one.From, &t.from); err != nil {
+			return nil, fmt.Errorf("subscribe: from %q: %w", one.From, err)
+		}
+	}
+	expires := one.Expires
+	if expires <= 0 {
+		expires = 5 * time.Minute
+	}
+	now := time.Now()
+	for _, text := range uris {
+		w := &watch{target: t, expires: expires, due: now, at: -1, reset: true, origin: "subscription " + one.Server + " " + one.Event}
+		if w.line, err = Normalise(text); err != nil {
+			return nil, fmt.Errorf("subscribe: %q: %w", text, err)
+		}
+		if err := sip.ParseUri(text, &w.uri); err != nil {
+			return nil, fmt.Errorf("subscribe: %q: %w", text, err)
+		}
+		heap.Push(&t.waiting, w)
+	}
+	return t, nil
+}
+
+func (s *subscriber) run(ctx context.Context) error {
+	defer close(s.done)
+	var g errgroup.Group
+	for _, t := range s.targets {
+		g.Go(func() error { t.run(ctx); return nil })
+	}
+	return g.Wait()
+}
+
+// run asks for what is due, little at a time, and one line alone of a server that
+// does not answer.
+func (t *target) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		timer.Reset(t.launch(ctx))
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case r := <-t.results:
+			t.land(ctx, r)
+		case w := <-t.wake:
+			if w.at >= 0 {
+				t.kick(w)
+				heap.Fix(&t.waiting, w.at)
+			}
+		}
+	}
+	for ; t.flying > 0; t.flying-- {
+		r := <-t.results
+		heap.Push(&t.waiting, r.watch)
+	}
+	t.leave() //nolint:contextcheck // the one that ran is over
+}
+
+// launch starts what is due and returns when to look again.
+func (t *target) launch(ctx context.Context) time.Duration {
+	limit := together
+	if t.fails > 0 {
+		limit = 1
+	}
+	for t.flying < limit && len(t.waiting) > 0 {
+		now := time.Now()
+		next := t.waiting[0].due
+		if t.not.After(next) {
+			next = t.not
+		}
+		if wait := next.Sub(now); wait > 0 {
+			return wait
+		}
+		w := heap.Pop(&t.waiting).(*watch)
+		w.asked = now
+		t.flying++
+		go func() { t.results <- t.ask(ctx, w) }() // run waits for it
+	}
+	return time.Hour
+}
+
+func (t *target) land(ctx context.Context, r result) {
+	log := t.sub.source.log
+	t.flying--
+	if r.away != nil {
+		if t.fails++; t.fails == 1 {
+			log.WarnContext(ctx, "SIP server does not answer", "server", t.server.String(), "event", t.event, "err", r.away)
+		}
+		wait := min(backoffMax, backoffMin<<min(t.fails-1, 10))
+		wait = max(wait/2+rand.N(wait/2+1), r.after) //nolint:gosec // jitter
+		t.not = time.Now().Add(wait)
+		r.after = 0
+	} else if t.fails > 0 {
+		t.fails, t.not = 0, time.Time{}
+		log.InfoContext(ctx, "SIP server answers again", "server", t.server.String(), "event", t.event)
+	}
+	r.watch.due = time.Now().Add(r.after)
+	t.kick(r.watch)
+	heap.Push(&t.waiting, r.watch)
+}
+
+// kick makes a line due that is to be asked for again, at most once in a second.
+func (t *target) kick(w *watch) {
+	t.sub.mu.Lock()
+	defer t.sub.mu.Unlock()
+	if !w.kicked {
+		return
+	}
+	w.kicked = false
+	now := time.Now()
+	if w.due = now.Add(time.Second); now.Sub(w.asked) > time.Second {
+		w.due = now
+	}
+	if w.hold.After(w.due) {
+		w.due = w.hold
+	}
+}
+
+// resolve finds the server, and lets what it says in.
+func (t *target) resolve(ctx context.Context) (netip.AddrPort, error) {
+	addr, err := netip.ParseAddr(t.server.Host)
+	if err != nil {
+		all, err := net.DefaultResolver.LookupNetIP(ctx, "ip", t.server.Host)
+		if err != nil {
+			return netip.AddrPort{}, fmt.Errorf("resolve: %w", err)
+		}
+		for _, a := range all {
+			t.sub.source.guard.know(a)
+		}
+		addr = all[0]
+	}
+	addr = addr.Unmap()
+	t.sub.source.guard.know(addr)
+	return netip.AddrPortFrom(addr, uint16(t.server.Port)), nil //nolint:gosec // a port
+}
+
+// ask subscribes or refreshes.
+func (t *target) ask(ctx context.Context, w *watch) result {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	res, err := t.send(ctx, w)
+	if err != nil {
+		return result{watch: w, away: err}
+	}
+	return t.judge(w, res)
+}
+
+func (t *target) send(ctx context.Context, w *watch) (*sip.Response, error) {
+	server, err := t.resolve(ctx)
+	if err != nil {
+		return nil, err
+	}
+	own, err := t.sub.source.contact(t.transport, server)
+	if err != nil {
+		return nil, err
+	}
+	var last *sip.Response
+	for range 2 { // the second with a password
+		req := t.prepare(w, own, server)
+		if last != nil {
+			if err := sign(req, last, t.user, t.password); err != nil {
+				return nil, err
+			}
+		}
+		res, err := t.sub.source.client.Do(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		if last != nil || t.user == "" || res.StatusCode != 401 && res.StatusCode != 407 {
+			return res, nil
+		}
+		last = res
+	}
+	return last, nil
+}
+
+// prepare makes the next request of a watch, in a new dialog if it needs one.
+func (t *target) prepare(w *watch, own, server netip.AddrPort) *sip.Request {
+	s := t.sub
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w.reset {
+		delete(s.calls, w.callID)
+		w.begin()
+		s.calls[w.callID] = w
+	}
+	return t.address(w.request(own, w.expires), server)
+}
+
+// address sends a request to the server itself, whatever it says of its address:
+// it may be behind a translation.
+func (t *target) address(req *sip.Request, server netip.AddrPort) *sip.Request {
+	if t.transport == "udp" {
+		local := t.sub.source.udp.LocalAddr().(*net.UDPAddr)
+		req.Laddr = sip.Addr{IP: local.IP, Port: local.Port}
+	}
+	req.SetDestination(server.String())
+	if t.transport == "tls" { // whose certificate has the name
+		req.SetDestination(net.JoinHostPort(t.server.Host, strconv.Itoa(t.server.Port)))
+	}
+	return req
+}
+
+var errAway = errors.New("the server cannot answer now")
+
+// judge takes the response of a request.
+func (t *target) judge(w *watch, res *sip.Response) result {
+	s := t.sub
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch code := res.StatusCode; {
+	case code >= 200 && code < 300:
+		granted, ok := secondsOf(fieldOf(res, "Expires"))
+		if !ok || granted <= 0 {
+			granted = w.expires
+		}
+		w.accept(res)
+		w.until = time.Now().Add(granted)
+		// Half of the time: a server that has lost its subscriptions is found out then.
+		return result{watch: w, after: granted/2 - rand.N(granted/10+1)} //nolint:gosec // jitter
+	case code == 423:
+		if least, ok := secondsOf(fieldOf(res, "Min-Expires")); ok && least > w.expires && least <= 24*time.Hour {
+			w.expires = least
+			return result{watch: w}
+		}
+	case code == 481, code == 404 && w.remote != "": // it does not know this one any more
+		fresh := w.remote == ""
+		w.reset = true
+		if !fresh {
+			return result{watch: w}
+		}
+	case code == 408 || code >= 500 && code < 600:
+		after, _ := secondsOf(fieldOf(res, "Retry-After"))
+		w.reset = w.remote == ""
+		return result{watch: w, after: min(after, time.Hour), away: fmt.Errorf("%w: %d %s", errAway, code, res.Reason)}
+	}
+	w.reset = true
+	t.sub.source.log.Warn("SIP server refuses a subscription", "server", t.server.String(), "event", t.event, "line", w.line, "code", res.StatusCode)
+	return result{watch: w, after: refusedFor - rand.N(refusedFor/4)} //nolint:gosec // jitter
+}
+
+// accept takes the dialog of a response.
+func (w *watch) accept(res *sip.Response) {
+	if to := res.To(); to != nil && w.remote == "" {
+		w.remote, _ = to.Params.Get("tag")
+	}
+	if c := res.Contact(); c != nil {
+		w.contact = *c.Address.Clone()
+	}
+	if w.routes == nil {
+		all := res.GetHeaders("Record-Route")
+		for i := len(all) - 1; i >= 0; i-- { // RFC 3261 §12.1.2
+			w.routes = append(w.routes, all[i].Value())
+		}
+	}
+}
+
+func fieldOf(res *sip.Response, name string) string {
+	if h := res.GetHeader(name); h != nil {
+		return h.Value()
+	}
+	return ""
+}
+
+// leave ends the subscriptions, so that the server sends nothing to a node that is
+// gone. Nobody waits for the answers.
+func (t *target) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), farewell)
+	defer cancel()
+	server, err := t.resolve(ctx)
+	if err != nil || t.fails > 0 {
+		return
+	}
+	own, err := t.sub.source.contact(t.transport, server)
+	if err != nil {
+		return
+	}
+	t.sub.mu.Lock()
+	defer t.sub.mu.Unlock()
+	for _, w := range t.waiting {
+		if w.remote != "" && !w.reset && ctx.Err() == nil {
+			_ = t.sub.source.client.WriteRequest(t.address(w.request(own, 0), server)) // they expire by themselves, too
+		}
+	}
 }

@@ -1,0 +1,169 @@
+package sip
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"github.com/deskline/deskline/presence"
+)
+
+// onNotify takes a notification of RFC 6665 §4.1.3.
+func (s *Source) onNotify(req *sip.Request, tx sip.ServerTransaction) {
+	if from := source(req); !strings.EqualFold(req.Transport(), "udp") && !s.guard.take(from) {
+		s.respond(tx, req, 503, "Too Many Requests", "Retry-After", "1")
+		return
+	}
+	code, reason := s.subscriber.notify(req, time.Now())
+	s.ring()
+	if code == 489 {
+		s.respond(tx, req, code, reason, "Allow-Events", allowEvents)
+		return
+	}
+	s.respond(tx, req, code, reason)
+}
+
+// find returns the watch that a NOTIFY belongs to.
+func (s *subscriber) find(req *sip.Request) *watch {
+	id, to, from := req.CallID(), req.To(), req.From()
+	if id == nil || to == nil || from == nil {
+		return nil
+	}
+	w := s.calls[id.Value()]
+	if w == nil || w.reset || to.Params.GetOr("tag", "") != w.tag {
+		return nil
+	}
+	remote := from.Params.GetOr("tag", "")
+	if w.remote == "" { // it may overtake the response to the SUBSCRIBE
+		w.remote = remote
+	}
+	if remote != w.remote {
+		return nil
+	}
+	return w
+}
+
+func (s *subscriber) notify(req *sip.Request, now time.Time) (code int, reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.find(req)
+	if w == nil {
+		return 481, "Subscription Does Not Exist"
+	}
+	event, _, _ := strings.Cut(field(req, "Event", "o"), ";")
+	if !strings.EqualFold(strings.TrimSpace(event), w.target.event) {
+		return 489, "Bad Event"
+	}
+	seq := req.CSeq()
+	if seq == nil || seq.SeqNo <= w.remoteSeq && w.remoteSeq > 0 {
+		return 500, "Old Request"
+	}
+	w.remoteSeq = seq.SeqNo
+	if c := req.Contact(); c != nil && w.contact.Host == "" {
+		w.contact = *c.Address.Clone()
+	}
+	state, params, _ := strings.Cut(field(req, "Subscription-State"), ";")
+	if left, ok := secondsParam(params, "expires"); ok {
+		w.until = now.Add(left)
+	} else if !w.until.After(now) {
+		w.until = now.Add(w.expires)
+	}
+	if strings.EqualFold(strings.TrimSpace(state), "terminated") {
+		s.terminated(w, params, now)
+		return 200, "OK"
+	}
+	return s.document(w, req, now)
+}
+
+// document puts what a NOTIFY says onto the board.
+func (s *subscriber) document(w *watch, req *sip.Request, now time.Time) (code int, reason string) {
+	body := req.Body()
+	if len(body) == 0 { // nobody has told the server anything of the line
+		s.put(w, presence.LineUnknown, now)
+		return 200, "OK"
+	}
+	mime, _, _ := strings.Cut(field(req, "Content-Type", "c"), ";")
+	if !strings.EqualFold(strings.TrimSpace(mime), typeOf[w.target.event]) {
+		return 415, "Unsupported Media Type"
+	}
+	state := presence.LineUnknown
+	if w.target.event == eventDialog {
+		doc, err := ParseDialogInfo(body)
+		if err == nil {
+			err = w.book.Apply(doc)
+		}
+		switch {
+		case errors.Is(err, ErrGap): // a refresh brings a full document
+			s.again(w)
+			return 200, "OK"
+		case err != nil:
+			return s.malformed(w, err)
+		}
+		state = w.book.State()
+	} else {
+		doc, err := ParsePIDF(body)
+		if err != nil {
+			return s.malformed(w, err)
+		}
+		state = doc.State
+	}
+	s.put(w, state, now)
+	return 200, "OK"
+}
+
+// malformed accepts the request all the same: an error would end the subscription,
+// and the next document may be well. What was known stays until it expires.
+func (s *subscriber) malformed(w *watch, err error) (code int, reason string) {
+	s.source.log.Debug("document of a SIP server not understood", "server", w.target.server.String(), "line", w.line, "err", err)
+	return 200, "OK"
+}
+
+func (s *subscriber) put(w *watch, state presence.Line, now time.Time) {
+	s.source.mu.Lock()
+	defer s.source.mu.Unlock()
+	s.source.board.put(w.line, w.origin, state, w.until, now)
+}
+
+// again has a line asked for at once.
+func (s *subscriber) again(w *watch) {
+	w.kicked = true
+	select {
+	case w.target.wake <- w:
+	default: // it is asked for at its time
+	}
+}
+
+// terminated takes the end of a subscription, RFC 6665 §4.1.3.
+func (s *subscriber) terminated(w *watch, params string, now time.Time) {
+	reason := ""
+	for p := range strings.SplitSeq(params, ";") {
+		if k, v, ok := strings.Cut(p, "="); ok && strings.EqualFold(strings.TrimSpace(k), "reason") {
+			reason = strings.ToLower(strings.TrimSpace(v))
+		}
+	}
+	w.reset = true
+	switch reason {
+	case "rejected", "noresource", "invariant": // nothing will be told
+		s.put(w, presence.LineUnknown, now)
+		return
+	}
+	if wait, ok := secondsParam(params, "retry-after"); ok && wait > 0 || reason == "probation" || reason == "giveup" {
+		w.hold = now.Add(min(max(wait, time.Minute), time.Hour))
+		if ok && wait > 0 {
+			w.hold = now.Add(min(wait, time.Hour))
+		}
+	}
+	s.again(w)
+}
+
+// secondsParam returns a parameter of seconds.
+func secondsParam(params, name string) (time.Duration, bool) {
+	for p := range strings.SplitSeq(params, ";") {
+		if k, v, ok := strings.Cut(p, "="); ok && strings.EqualFold(strings.TrimSpace(k), name) {
+			return secondsOf(v)
+		}
+	}
+	return 0, false
+}
