@@ -3,6 +3,8 @@
 # it may: a C compiler for the race detector, Redis for the shared store, OpenLDAP
 # for the directory, Radicale for calendars, openssl and Pebble as authorities, HAProxy and ip for the
 # cluster's ledger, Node.js and Chromium for the real clients. What cannot be
+# for the directory, openssl and Pebble as authorities, HAProxy and ip for the
+# cluster's ledger, SIPp and Kamailio as telephones, Node.js and Chromium for the real clients. What cannot be
 # installed is named; the exit code is 0 all the same.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -18,6 +20,9 @@ command -v radicale >/dev/null || packages+=(radicale)
 command -v openssl >/dev/null || packages+=(openssl)
 command -v haproxy >/dev/null || packages+=(haproxy)
 command -v ip >/dev/null || packages+=(iproute2)
+command -v sipp >/dev/null || packages+=(sip-tester)
+command -v kamailio >/dev/null || packages+=(kamailio)
+[ -n "$(find /usr/lib -name presence_dialoginfo.so 2>/dev/null)" ] || packages+=(kamailio-presence-modules)
 command -v node >/dev/null || packages+=(nodejs)
 command -v npm >/dev/null || packages+=(npm)
 [ -x "${CHROMIUM:-/usr/bin/chromium}" ] || packages+=(chromium)
