@@ -33,6 +33,7 @@ type Config struct {
 	Discovery Discovery `key:"discovery"`
 	Redis     Redis     `key:"redis"`
 	LDAP      LDAP      `key:"ldap"`
+	SIP       SIP       `key:"sip"`
 	Auth      Auth      `key:"auth"`
 	Search    Search    `key:"search"`
 	Users     Users     `key:"users"`
@@ -224,6 +225,7 @@ func Default() Config {
 			URL: "redis://127.0.0.1:6379/0", Prefix: "deskline:", Timeout: 2 * time.Second, Pool: 16,
 		},
 		LDAP: defaultLDAP(),
+		SIP:  defaultSIP(),
 		Auth: Auth{
 			Mechanisms: []string{"SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"},
 			Plain:      "secure", Iterations: 4096, FailedLoginsPerMinute: 20,

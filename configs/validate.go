@@ -69,6 +69,7 @@ func (l *loader) validate() {
 	l.checkLDAP()
 	l.checkPresence()
 	l.checkCalendars()
+	l.checkSIP()
 }
 
 // checkBounds compares with the tags of the field.

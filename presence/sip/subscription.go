@@ -42,6 +42,12 @@ func (s Subscription) Check() error {
 	return err
 }
 
+// Transport is udp, tcp or tls.
+func (s Subscription) Transport() (string, error) {
+	_, transport, err := s.server()
+	return transport, err
+}
+
 // server returns the address and the transport: udp, tcp or tls.
 func (s Subscription) server() (uri sip.Uri, transport string, err error) {
 	if err = sip.ParseUri(s.Server, &uri); err != nil {

@@ -1,0 +1,73 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/deskline/deskline/certs"
+	"github.com/deskline/deskline/configs"
+	"github.com/deskline/deskline/presence/sip"
+)
+
+// openTelephones makes the source of what lines do over SIP, which listens already
+// so that a port that is taken ends the start. It is nil where nobody is to tell.
+func openTelephones(ctx context.Context, cfg configs.SIP, keeper *certs.Keeper, lines sip.Lines, log *slog.Logger) (*sip.Source, error) {
+	if !cfg.Enabled() {
+		return nil, nil //nolint:nilnil // there is none, which is no error
+	}
+	c := sip.Config{
+		Listen: cfg.Listen, UDP: cfg.Speaks("udp"), TCP: cfg.Speaks("tcp"), Domains: cfg.Domains, Trusted: cfg.Trusted, Realm: cfg.Realm,
+		MinExpires: cfg.MinExpires, MaxExpires: cfg.MaxExpires, MaxPublications: cfg.MaxPublications, Rate: cfg.Rate, Lines: lines, Log: log,
+	}
+	if cfg.Speaks("tls") {
+		c.TLSListen, c.TLS = cfg.TLSListen, keeper.TLSConfig(0)
+		c.TLS.NextProtos = nil // those are of HTTP
+	}
+	var err error
+	if cfg.UsersFile != "" {
+		if c.Users, err = sip.ReadUsers(cfg.UsersFile, cfg.Realm); err != nil {
+			return nil, fmt.Errorf("sip.users_file: %w", err)
+		}
+	}
+	if c.TLSClient, err = telephoneRoots(cfg.CAFile); err != nil {
+		return nil, fmt.Errorf("sip.ca_file: %w", err)
+	}
+	for i, s := range cfg.Subscribe {
+		one := s.Subscription()
+		if s.PasswordFile != "" {
+			secret, err := os.ReadFile(s.PasswordFile)
+			if err != nil {
+				return nil, fmt.Errorf("sip.subscribe[%d].password_file: %w", i, err)
+			}
+			one.Password = strings.TrimRight(string(secret), "\r\n")
+		}
+		c.Subscribe = append(c.Subscribe, one)
+	}
+	source, err := sip.New(c)
+	if err != nil {
+		return nil, fmt.Errorf("sip: %w", err)
+	}
+	return source, source.Listen(ctx)
+}
+
+func telephoneRoots(file string) (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if file == "" {
+		return config, nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	config.RootCAs = x509.NewCertPool()
+	if !config.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, errors.New(file + " has no certificate")
+	}
+	return config, nil
+}
