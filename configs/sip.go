@@ -50,7 +50,7 @@ func (s SIPServer) Subscription() sip.Subscription {
 func defaultSIP() SIP {
 	return SIP{
 		Listen: ":5060", TLSListen: ":5061", Transports: []string{"udp", "tcp", "tls"}, Realm: "deskline",
-		MinExpires: time.Minute, MaxExpires: time.Hour, MaxPublications: 100_000, Rate: 5000,
+		MinExpires: time.Minute, MaxExpires: time.Hour, MaxPublications: 100_000, Rate: 2000,
 	}
 }
 

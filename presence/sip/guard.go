@@ -17,7 +17,7 @@ const (
 	trustedIdle     = time.Hour
 	strangerIdle    = time.Minute
 	strangersAmong  = maxConns / 4 // connections of addresses that are not trusted
-	defaultRate     = 5000
+	defaultRate     = 2000
 	readBufferBytes = 4 << 20 // of the UDP socket, for bursts
 )
 

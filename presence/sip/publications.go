@@ -3,6 +3,7 @@ package sip
 import (
 	"crypto/rand"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,15 @@ type publish struct {
 	ifMatch                      string
 	expires                      time.Duration // negative: not given
 	body                         []byte
+	doc                          document
+}
+
+// document is the body of one, read before anything is locked.
+type document struct {
+	refused *answer // nil: it can be used
+	line    string
+	state   presence.Line // of presence
+	dialogs DialogInfo
 }
 
 // answer is what becomes of one.
@@ -42,11 +52,10 @@ type lifetimes struct{ min, max time.Duration }
 // publications is the event state compositor of RFC 3903: pure, and not safe for
 // concurrent use.
 type publications struct {
-	limit  int
-	life   lifetimes
-	byTag  map[string]*publication
-	board  *board
-	choose func(entity, resource string) string // which of the two is the line
+	limit int
+	life  lifetimes
+	byTag map[string]*publication
+	board *board
 }
 
 type publication struct {
@@ -88,39 +97,57 @@ func (p *publications) handle(req publish, now time.Time) answer {
 	return p.keep(req, one, life, now)
 }
 
+// parse reads the body. Choose tells whether the entity of the document or the
+// Request-URI is the line.
+func (r *publish) parse(choose func(entity, resource string) string) {
+	mime, _, _ := strings.Cut(r.contentType, ";")
+	if !strings.EqualFold(strings.TrimSpace(mime), typeOf[r.event]) || r.encoding != "" && !strings.EqualFold(r.encoding, "identity") {
+		r.doc.refused = &answer{code: 415, reason: "Unsupported Media Type"}
+		return
+	}
+	var entity string
+	var err error
+	if r.event == eventDialog {
+		r.doc.dialogs, err = ParseDialogInfo(r.body)
+		entity = r.doc.dialogs.Entity
+	} else {
+		var doc PIDF
+		doc, err = ParsePIDF(r.body)
+		entity, r.doc.state = doc.Entity, doc.State
+	}
+	if err != nil {
+		r.doc.refused = refusal(err)
+		return
+	}
+	r.doc.line = choose(entity, r.resource)
+}
+
+func refusal(err error) *answer {
+	if errors.Is(err, ErrTooLarge) {
+		return &answer{code: 413, reason: "Request Entity Too Large"}
+	}
+	return &answer{code: 400, reason: "Malformed Document"}
+}
+
 // read takes a document into a copy of a publication, or into a new one, so that
 // one that is refused changes nothing.
 func (p *publications) read(req publish, old *publication) (*publication, *answer) {
-	mime, _, _ := strings.Cut(req.contentType, ";")
-	if !strings.EqualFold(strings.TrimSpace(mime), typeOf[req.event]) || req.encoding != "" && !strings.EqualFold(req.encoding, "identity") {
-		return nil, &answer{code: 415, reason: "Unsupported Media Type"}
+	if req.doc.refused != nil {
+		return nil, req.doc.refused
 	}
 	one := &publication{event: req.event, resource: req.resource, origin: rand.Text()}
 	if old != nil {
 		*one = *old
-		one.book.dialogs = append([]Dialog(nil), old.book.dialogs...)
-		one.book.ended = append([]string(nil), old.book.ended...)
+		one.book.dialogs = slices.Clone(old.book.dialogs)
+		one.book.ended = slices.Clone(old.book.ended)
 	}
-	var entity string
-	var err error
+	one.line, one.state = req.doc.line, req.doc.state
 	if req.event == eventDialog {
-		var doc DialogInfo
-		if doc, err = ParseDialogInfo(req.body); err == nil {
-			err = one.book.Publish(doc)
+		if err := one.book.Publish(req.doc.dialogs); err != nil {
+			return nil, refusal(err)
 		}
-		entity, one.state = doc.Entity, one.book.State()
-	} else {
-		var doc PIDF
-		doc, err = ParsePIDF(req.body)
-		entity, one.state = doc.Entity, doc.State
+		one.state = one.book.State()
 	}
-	switch {
-	case errors.Is(err, ErrTooLarge):
-		return nil, &answer{code: 413, reason: "Request Entity Too Large"}
-	case err != nil:
-		return nil, &answer{code: 400, reason: "Malformed Document"}
-	}
-	one.line = p.choose(entity, req.resource)
 	return one, nil
 }
 

@@ -210,3 +210,35 @@ func TestFlood(t *testing.T) {
 		t.Error("nothing refused")
 	}
 }
+
+// TestConnections has one address come and go more often than it may be there.
+func TestConnections(t *testing.T) {
+	w := start(t, sip.Config{Trusted: loopback})
+	for range 150 {
+		p := dial(t, "tcp", w.addr())
+		if r := p.say("OPTIONS", "sip:pbx.example.com", "", ""); r.code != 200 {
+			t.Fatalf("%+v", r)
+		}
+		_ = p.conn.Close()
+	}
+}
+
+// TestEndless sends a message that has no end: the connection has one.
+func TestEndless(t *testing.T) {
+	for name, text := range map[string]string{
+		"line":   strings.Repeat("a", 1<<16),
+		"header": "OPTIONS sip:a@b SIP/2.0\r\n" + strings.Repeat("X: "+strings.Repeat("a", 1000)+"\r\n", 64),
+		"body":   "OPTIONS sip:a@b SIP/2.0\r\nContent-Length: 4000000000\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, sip.Config{Trusted: loopback})
+			p := dial(t, "tcp", w.addr())
+			for range 1000 {
+				if _, err := p.conn.Write([]byte(text)); err != nil {
+					return
+				}
+			}
+			t.Error("64 MiB were read")
+		})
+	}
+}

@@ -42,6 +42,7 @@ func (w *world) countOf(state presence.Line) int {
 
 // TestSIPp has a real publisher begin, refresh, change and remove.
 func TestSIPp(t *testing.T) {
+	t.Parallel()
 	const lines = 100
 	for _, transport := range []string{"u1", "t1"} {
 		t.Run(transport, func(t *testing.T) {
@@ -65,6 +66,7 @@ const line3001 = "sip:3001@127.0.0.1"
 
 // TestKamailio subscribes to lines of which others publish.
 func TestKamailio(t *testing.T) {
+	t.Parallel()
 	k := siptest.Kamailio(t)
 	for _, transport := range []string{"udp", "tcp"} {
 		t.Run(transport, func(t *testing.T) {
@@ -93,6 +95,7 @@ func TestKamailio(t *testing.T) {
 
 // TestKamailioPresence subscribes to the other event.
 func TestKamailioPresence(t *testing.T) {
+	t.Parallel()
 	k := siptest.Kamailio(t)
 	w := start(t, kamailioLine(k, "udp", "presence", "3001"))
 	p := dial(t, "tcp", k.Addr())
@@ -104,6 +107,7 @@ func TestKamailioPresence(t *testing.T) {
 
 // TestKamailioLost has the server end, and come back knowing nothing.
 func TestKamailioLost(t *testing.T) {
+	t.Parallel()
 	k := siptest.Kamailio(t)
 	w := start(t, kamailioLine(k, "udp", "dialog", "3001"))
 	publish := func() {

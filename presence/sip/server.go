@@ -92,6 +92,9 @@ func (s *Source) onPublish(req *sip.Request, tx sip.ServerTransaction) {
 		}
 		p.expires = time.Duration(seconds) * time.Second
 	}
+	if len(p.body) > 0 {
+		p.parse(s.choose)
+	}
 	s.mu.Lock()
 	a := s.pubs.handle(p, time.Now())
 	s.mu.Unlock()

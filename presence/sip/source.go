@@ -87,7 +87,7 @@ func New(cfg Config) (*Source, error) {
 	}
 	s.pubs = &publications{
 		limit: cfg.MaxPublications, life: lifetimes{cfg.MinExpires, cfg.MaxExpires},
-		byTag: map[string]*publication{}, board: s.board, choose: s.choose,
+		byTag: map[string]*publication{}, board: s.board,
 	}
 	silence()
 	var err error
@@ -272,22 +272,35 @@ func (s *Source) tell(ctx context.Context, out chan<- presence.Evidence) error {
 	}
 }
 
+// sum is what is to be told of a line.
+type sum struct {
+	line           string
+	state          presence.Line
+	since, expires time.Time
+}
+
 // changes empties what is to be told.
 func (s *Source) changes() []presence.Evidence {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	var all []presence.Evidence
+	sums := make([]sum, 0, len(s.board.dirty))
 	for line := range s.board.dirty {
-		all = s.changed(all, line)
+		one := sum{line: line}
+		one.state, one.since, one.expires = s.board.sum(line)
+		sums = append(sums, one)
 	}
 	clear(s.board.dirty)
+	s.mu.Unlock()
+	all := make([]presence.Evidence, 0, len(sums))
+	for _, one := range sums {
+		all = s.changed(all, one)
+	}
 	return all
 }
 
-func (s *Source) changed(all []presence.Evidence, line string) []presence.Evidence {
-	state, since, expires := s.board.sum(line)
+func (s *Source) changed(all []presence.Evidence, now sum) []presence.Evidence {
+	line := now.line
 	var users []jid.JID
-	if state != presence.LineUnknown {
+	if now.state != presence.LineUnknown {
 		users = s.cfg.Lines.Users(line)
 	}
 	for _, u := range s.told[line] {
@@ -298,7 +311,7 @@ func (s *Source) changed(all []presence.Evidence, line string) []presence.Eviden
 	}
 	for _, u := range users {
 		s.seq++
-		all = append(all, presence.Evidence{User: u, Source: name, Item: line, Line: state, Seq: s.seq, Since: since, Expires: expires})
+		all = append(all, presence.Evidence{User: u, Source: name, Item: line, Line: now.state, Seq: s.seq, Since: now.since, Expires: now.expires})
 	}
 	if len(users) == 0 {
 		delete(s.told, line)
