@@ -137,7 +137,8 @@ func (s *Server) await() {
 }
 
 func (s *Server) answers() error {
-	c, err := net.Dial("udp", s.Addr())
+	var d net.Dialer
+	c, err := d.DialContext(s.t.Context(), "udp", s.Addr())
 	if err != nil {
 		return err
 	}
@@ -215,12 +216,13 @@ func SIPp(t testing.TB, addr, scenario string, args ...string) string {
 func freePort(t testing.TB) int {
 	t.Helper()
 	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		var lc net.ListenConfig
+		l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
 		port := l.Addr().(*net.TCPAddr).Port
-		u, err := net.ListenPacket("udp", l.Addr().String())
+		u, err := lc.ListenPacket(t.Context(), "udp", l.Addr().String())
 		closeAll(l, u, err)
 		if err == nil {
 			return port

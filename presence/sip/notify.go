@@ -88,7 +88,7 @@ func (s *subscriber) document(w *watch, req *sip.Request, now time.Time) (code i
 	if !strings.EqualFold(strings.TrimSpace(mime), typeOf[w.target.event]) {
 		return 415, "Unsupported Media Type"
 	}
-	state := presence.LineUnknown
+	var state presence.Line
 	if w.target.event == eventDialog {
 		doc, err := ParseDialogInfo(body)
 		if err == nil {

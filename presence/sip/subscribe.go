@@ -3,7 +3,6 @@ package sip
 import (
 	"container/heap"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -18,12 +17,12 @@ import (
 
 // How a server is asked.
 const (
-	together   = 8 // requests under way at one server that answers
-	patience   = 10 * time.Second
-	backoffMin = time.Second
-	backoffMax = 2 * time.Minute
-	refusedFor = 15 * time.Minute // before a line that a server does not want to tell of is tried again
-	farewell   = 2 * time.Second
+	together     = 8 // requests under way at one server that answers
+	patience     = 10 * time.Second
+	firstBackoff = time.Second
+	lastBackoff  = 2 * time.Minute
+	refusedFor   = 15 * time.Minute // before a line that a server does not want to tell of is tried again
+	farewell     = 2 * time.Second
 )
 
 // subscriber holds the subscriptions at all servers.
@@ -177,7 +176,7 @@ func (t *target) land(ctx context.Context, r result) {
 		if t.fails++; t.fails == 1 {
 			log.WarnContext(ctx, "SIP server does not answer", "server", t.server.String(), "event", t.event, "err", r.away)
 		}
-		wait := min(backoffMax, backoffMin<<min(t.fails-1, 10))
+		wait := min(lastBackoff, firstBackoff<<min(t.fails-1, 10))
 		wait = max(wait/2+rand.N(wait/2+1), r.after) //nolint:gosec // jitter
 		t.not = time.Now().Add(wait)
 		r.after = 0
@@ -257,7 +256,7 @@ func (t *target) send(ctx context.Context, w *watch) (*sip.Response, error) {
 		if err != nil {
 			return nil, err
 		}
-		if last != nil || t.user == "" || res.StatusCode != 401 && res.StatusCode != 407 {
+		if last != nil || t.user == "" || res.StatusCode != sip.StatusUnauthorized && res.StatusCode != sip.StatusProxyAuthRequired {
 			return res, nil
 		}
 		last = res
@@ -290,87 +289,4 @@ func (t *target) address(req *sip.Request, server netip.AddrPort) *sip.Request {
 		req.SetDestination(net.JoinHostPort(t.server.Host, strconv.Itoa(t.server.Port)))
 	}
 	return req
-}
-
-var errAway = errors.New("the server cannot answer now")
-
-// judge takes the response of a request.
-func (t *target) judge(w *watch, res *sip.Response) result {
-	s := t.sub
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch code := res.StatusCode; {
-	case code >= 200 && code < 300:
-		granted, ok := secondsOf(fieldOf(res, "Expires"))
-		if !ok || granted <= 0 {
-			granted = w.expires
-		}
-		w.accept(res)
-		w.until = time.Now().Add(granted)
-		// Half of the time: a server that has lost its subscriptions is found out then.
-		return result{watch: w, after: granted/2 - rand.N(granted/10+1)} //nolint:gosec // jitter
-	case code == 423:
-		if least, ok := secondsOf(fieldOf(res, "Min-Expires")); ok && least > w.expires && least <= 24*time.Hour {
-			w.expires = least
-			return result{watch: w}
-		}
-	case code == 481, code == 404 && w.remote != "": // it does not know this one any more
-		fresh := w.remote == ""
-		w.reset = true
-		if !fresh {
-			return result{watch: w}
-		}
-	case code == 408 || code >= 500 && code < 600:
-		after, _ := secondsOf(fieldOf(res, "Retry-After"))
-		w.reset = w.remote == ""
-		return result{watch: w, after: min(after, time.Hour), away: fmt.Errorf("%w: %d %s", errAway, code, res.Reason)}
-	}
-	w.reset = true
-	t.sub.source.log.Warn("SIP server refuses a subscription", "server", t.server.String(), "event", t.event, "line", w.line, "code", res.StatusCode)
-	return result{watch: w, after: refusedFor - rand.N(refusedFor/4)} //nolint:gosec // jitter
-}
-
-// accept takes the dialog of a response.
-func (w *watch) accept(res *sip.Response) {
-	if to := res.To(); to != nil && w.remote == "" {
-		w.remote, _ = to.Params.Get("tag")
-	}
-	if c := res.Contact(); c != nil {
-		w.contact = *c.Address.Clone()
-	}
-	if w.routes == nil {
-		all := res.GetHeaders("Record-Route")
-		for i := len(all) - 1; i >= 0; i-- { // RFC 3261 §12.1.2
-			w.routes = append(w.routes, all[i].Value())
-		}
-	}
-}
-
-func fieldOf(res *sip.Response, name string) string {
-	if h := res.GetHeader(name); h != nil {
-		return h.Value()
-	}
-	return ""
-}
-
-// leave ends the subscriptions, so that the server sends nothing to a node that is
-// gone. Nobody waits for the answers.
-func (t *target) leave() {
-	ctx, cancel := context.WithTimeout(context.Background(), farewell)
-	defer cancel()
-	server, err := t.resolve(ctx)
-	if err != nil || t.fails > 0 {
-		return
-	}
-	own, err := t.sub.source.contact(t.transport, server)
-	if err != nil {
-		return
-	}
-	t.sub.mu.Lock()
-	defer t.sub.mu.Unlock()
-	for _, w := range t.waiting {
-		if w.remote != "" && !w.reset && ctx.Err() == nil {
-			_ = t.sub.source.client.WriteRequest(t.address(w.request(own, 0), server)) // they expire by themselves, too
-		}
-	}
 }

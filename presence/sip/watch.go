@@ -96,7 +96,7 @@ func host(a netip.Addr) string {
 // sign adds the answer to a challenge, to a request that is sent anew.
 func sign(req *sip.Request, res *sip.Response, user, password string) error {
 	ask, reply := "WWW-Authenticate", "Authorization"
-	if res.StatusCode == 407 {
+	if res.StatusCode == sip.StatusProxyAuthRequired {
 		ask, reply = "Proxy-Authenticate", "Proxy-Authorization"
 	}
 	for _, h := range res.GetHeaders(ask) {

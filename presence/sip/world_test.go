@@ -56,7 +56,7 @@ func start(t testing.TB, cfg sip.Config) *world {
 	if cfg.Lines == nil {
 		cfg.Lines = owners{}
 	}
-	cfg.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	cfg.Log = slog.New(slog.DiscardHandler)
 	s, err := sip.New(cfg)
 	if err != nil {
 		t.Fatal(err)
