@@ -32,18 +32,17 @@ func (t *target) judge(w *watch, res *sip.Response) result {
 			w.expires = least
 			return result{watch: w}
 		}
-	case code == 481, code == 404 && w.remote != "": // it does not know this one any more
-		fresh := w.remote == ""
-		w.reset = true
-		if !fresh {
-			return result{watch: w}
-		}
 	case code == 408 || code >= 500 && code < 600:
 		after, _ := secondsOf(fieldOf(res, "Retry-After"))
 		w.reset = w.remote == ""
 		return result{watch: w, after: min(after, time.Hour), away: fmt.Errorf("%w: %d %s", errAway, code, res.Reason)}
 	}
 	w.reset = true
+	if w.remote != "" {
+		// Of this dialog it knows nothing (481), or other than we do: Kamailio says
+		// 400 to a CSeq that a request has overtaken while it hung. A new one tells.
+		return result{watch: w, after: time.Second}
+	}
 	t.sub.source.log.Warn("SIP server refuses a subscription", "server", t.server.String(), "event", t.event, "line", w.line, "code", res.StatusCode)
 	return result{watch: w, after: refusedFor - rand.N(refusedFor/4)} //nolint:gosec // jitter
 }

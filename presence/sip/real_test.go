@@ -118,6 +118,7 @@ func TestKamailioLost(t *testing.T) {
 	w.await(line3001, presence.LineInCall)
 	k.Kill()
 	w.await(line3001, presence.LineUnknown) // when the subscription expires, not for ever
+	w.until("the loss is reported", func() bool { return len(w.source.Status().Away) == 1 })
 	k.Start()
 	publish()
 	w.await(line3001, presence.LineInCall)
@@ -125,4 +126,5 @@ func TestKamailioLost(t *testing.T) {
 	w.await(line3001, presence.LineUnknown)
 	k.Thaw()
 	w.await(line3001, presence.LineInCall) // its publication was not over
+	w.until("the return is reported", func() bool { s := w.source.Status(); return len(s.Away) == 0 && s.Lines == 1 })
 }

@@ -230,6 +230,26 @@ func (s *Source) Run(ctx context.Context, out chan<- presence.Evidence) error {
 	return g.Wait()
 }
 
+// Status is what an operator wants to know of a source.
+type Status struct {
+	Lines        int               // of which something is known
+	Publications int               // in force
+	Away         map[string]string // servers that do not answer: server and event, and why
+}
+
+// Status returns how the source is doing.
+func (s *Source) Status() Status {
+	s.mu.Lock()
+	status := Status{Lines: len(s.board.lines), Publications: len(s.pubs.byTag), Away: map[string]string{}}
+	s.mu.Unlock()
+	for _, t := range s.subscriber.targets {
+		if why := t.away.Load(); why != nil {
+			status.Away[t.server.String()+" "+t.event] = *why
+		}
+	}
+	return status
+}
+
 // Refresh tells everything again, to those whose the lines are by now.
 func (s *Source) Refresh() {
 	s.mu.Lock()

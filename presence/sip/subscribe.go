@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -48,8 +49,9 @@ type target struct {
 
 	waiting dues
 	flying  int
-	fails   int       // in a row
-	not     time.Time // before then nothing is asked
+	fails   int                    // in a row
+	not     time.Time              // before then nothing is asked
+	away    atomic.Pointer[string] // why it does not answer, nil if it does
 	results chan result
 	wake    chan *watch // lines that need a new full document now
 }
@@ -179,9 +181,12 @@ func (t *target) land(ctx context.Context, r result) {
 		wait := min(lastBackoff, firstBackoff<<min(t.fails-1, 10))
 		wait = max(wait/2+rand.N(wait/2+1), r.after) //nolint:gosec // jitter
 		t.not = time.Now().Add(wait)
+		why := r.away.Error()
+		t.away.Store(&why)
 		r.after = 0
 	} else if t.fails > 0 {
 		t.fails, t.not = 0, time.Time{}
+		t.away.Store(nil)
 		log.InfoContext(ctx, "SIP server answers again", "server", t.server.String(), "event", t.event)
 	}
 	r.watch.due = time.Now().Add(r.after)
@@ -230,6 +235,9 @@ func (t *target) ask(ctx context.Context, w *watch) result {
 	defer cancel()
 	res, err := t.send(ctx, w)
 	if err != nil {
+		t.sub.mu.Lock()
+		w.reset = w.reset || w.remote == "" // should the request arrive late, it is of another dialog
+		t.sub.mu.Unlock()
 		return result{watch: w, away: err}
 	}
 	return t.judge(w, res)
