@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the tests need and the machine lacks, from Debian's packages, if
 # it may: a C compiler for the race detector, Redis for the shared store, OpenLDAP
-# for the directory, Radicale for calendars, openssl and Pebble as authorities, HAProxy and ip for the
-# cluster's ledger, Node.js and Chromium for the real clients. What cannot be
-# for the directory, openssl and Pebble as authorities, HAProxy and ip for the
-# cluster's ledger, SIPp and Kamailio as telephones, Node.js and Chromium for the real clients. What cannot be
+# for the directory, Radicale for calendars, SIPp and Kamailio as telephones, openssl
+# and Pebble as authorities, HAProxy and ip for the cluster's ledger, Node.js and
+# Chromium for the real clients. What cannot be
 # installed is named; the exit code is 0 all the same.
 set -uo pipefail
 cd "$(dirname "$0")/.."
