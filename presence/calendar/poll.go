@@ -50,12 +50,13 @@ type Config struct {
 	Keep    time.Duration                                      // how long what was said counts without an answer
 	Timeout time.Duration                                      // of one fetch
 	AtOnce  int                                                // fetches
+	Stay    bool                                               // what was said of users who are gone counts until it expires: others ask for them
 	Log     *slog.Logger
 }
 
 const (
 	spare      = 24 * time.Hour // beyond the window, so that calendars that do not change are read once a day
-	lookAround = 5 * time.Second
+	lookAround = 2 * time.Second
 	firstPause = time.Second
 	maxPause   = 2 * time.Minute
 	maxOwn     = 30 * time.Minute // of a single calendar that cannot be had
@@ -100,7 +101,7 @@ type entry struct {
 
 // New makes a poller.
 func New(c Config) *Poller {
-	return &Poller{Config: c, all: map[jid.JID]*entry{}, seq: uint64(time.Now().UnixNano())}
+	return &Poller{Config: c, all: map[jid.JID]*entry{}}
 }
 
 // Stats returns how it goes.
@@ -192,8 +193,8 @@ func (p *Poller) meet(now time.Time) []presence.Evidence {
 			continue
 		}
 		delete(p.all, u)
-		if heap.Remove(&p.wait, e.at); e.sent {
-			p.seq++
+		if heap.Remove(&p.wait, e.at); e.sent && !p.Stay {
+			p.tick(now)
 			gone = append(gone, presence.Evidence{User: u, Source: p.Name, Item: p.Name, Seq: p.seq})
 		}
 	}
@@ -274,7 +275,7 @@ func (p *Poller) settle(e *entry, ask Ask, answer Answer, err error, now time.Ti
 	list := slices.DeleteFunc(slices.Clone(e.answer.Periods), func(q presence.Period) bool {
 		return !q.Until.After(now) || !q.From.Before(end)
 	})
-	p.seq++
+	p.tick(now)
 	return presence.Evidence{User: e.user, Source: p.Name, Item: p.Name, Periods: list, Seq: p.seq, Expires: now.Add(p.Keep)}, true
 }
 
@@ -306,6 +307,12 @@ func (p *Poller) failed(e *entry, err error, now time.Time) {
 	}
 	e.failures++
 	e.due = now.Add(jitter(min(p.Refresh, firstPause<<min(e.failures, 12))))
+}
+
+// tick numbers what is said by the time, so that it is above what was said before a
+// restart, and above what another node of a cluster has said before.
+func (p *Poller) tick(now time.Time) {
+	p.seq = max(p.seq+1, uint64(now.UnixMicro())) //nolint:gosec // after 1970
 }
 
 // jitter spreads what would happen at the same time: three quarters up to the whole.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -83,11 +84,25 @@ func (t *target) leave() {
 	if err != nil {
 		return
 	}
+	for _, req := range t.farewells(own, server) {
+		if ctx.Err() != nil {
+			return // they expire by themselves, too
+		}
+		_ = t.sub.source.client.WriteRequest(req)
+	}
+}
+
+// farewells makes what ends each subscription. What the server tells of them from now
+// on is not listened to.
+func (t *target) farewells(own, server netip.AddrPort) []*sip.Request {
 	t.sub.mu.Lock()
 	defer t.sub.mu.Unlock()
+	var all []*sip.Request
 	for _, w := range t.waiting {
-		if w.remote != "" && !w.reset && ctx.Err() == nil {
-			_ = t.sub.source.client.WriteRequest(t.address(w.request(own, 0), server)) // they expire by themselves, too
+		if w.remote != "" && !w.reset {
+			all = append(all, t.address(w.request(own, 0), server))
+			w.reset = true
 		}
 	}
+	return all
 }

@@ -173,7 +173,7 @@ func (p *publications) expire(now time.Time) {
 	for tag, one := range p.byTag {
 		if !one.expires.After(now) {
 			delete(p.byTag, tag)
-			p.board.drop(one.line, one.origin, now)
+			p.board.lapse(one.line, one.origin, now)
 		}
 	}
 }

@@ -47,8 +47,11 @@ type Config struct {
 	Rate                   int // messages a second of one address
 
 	Subscribe []Subscription
-	Lines     Lines
-	Log       *slog.Logger
+	// Mine, if not nil, tells whether this node is to subscribe at a server, which others
+	// may do in its place. It is asked again and again, and answers from memory.
+	Mine  func(server string) bool
+	Lines Lines
+	Log   *slog.Logger
 }
 
 // Source is a presence.Source.
@@ -70,7 +73,6 @@ type Source struct {
 	wake  chan struct{}
 
 	told map[string][]jid.JID // of Run alone
-	seq  uint64
 }
 
 // New returns a Source that listens to nothing yet.
@@ -82,8 +84,6 @@ func New(cfg Config) (*Source, error) {
 	s := &Source{
 		cfg: cfg, log: cfg.Log, board: newBoard(), wake: make(chan struct{}, 1), told: map[string][]jid.JID{},
 		guard: newGuard(cfg.Trusted, len(cfg.Users) > 0, cfg.Rate), gate: newGate(cfg.Realm, cfg.Users),
-		// Above what this source has said before a restart.
-		seq: uint64(time.Now().UnixMicro()), //nolint:gosec // after 1970
 	}
 	s.pubs = &publications{
 		limit: cfg.MaxPublications, life: lifetimes{cfg.MinExpires, cfg.MaxExpires},
@@ -133,35 +133,58 @@ func (s *Source) choose(entity, resource string) string {
 	return line
 }
 
+// anyPort is how often a port is looked for that is free for UDP and TCP alike.
+const anyPort = 20
+
 // Listen binds the ports, so that a start with one that is taken fails.
 func (s *Source) Listen(ctx context.Context) error {
-	var lc net.ListenConfig
+	_, port, _ := net.SplitHostPort(s.cfg.Listen)
+	tries := 1
+	if port == "0" {
+		tries = anyPort
+	}
 	var err error
-	if s.cfg.UDP && s.cfg.Listen != "" {
-		if s.udp, err = lc.ListenPacket(ctx, "udp", s.cfg.Listen); err != nil {
-			return fmt.Errorf("listen for SIP: %w", err)
+	for ; tries > 0; tries-- {
+		if err = s.listenPlain(ctx); err == nil {
+			break
 		}
-		if u, ok := s.udp.(*net.UDPConn); ok {
-			_ = u.SetReadBuffer(readBufferBytes) // as much as the system allows
-		}
+		s.close()
 	}
-	if s.cfg.TCP && s.cfg.Listen != "" {
-		at := s.cfg.Listen
-		if s.udp != nil { // the same, should the port be any
-			at = s.udp.LocalAddr().String()
-		}
-		if s.tcp, err = lc.Listen(ctx, "tcp", at); err != nil {
-			s.close()
-			return fmt.Errorf("listen for SIP: %w", err)
-		}
-	}
-	if s.cfg.TLSListen != "" && s.cfg.TLS != nil {
+	if err == nil && s.cfg.TLSListen != "" && s.cfg.TLS != nil {
+		var lc net.ListenConfig
 		if s.tls, err = lc.Listen(ctx, "tcp", s.cfg.TLSListen); err != nil {
 			s.close()
 			return fmt.Errorf("listen for SIP over TLS: %w", err)
 		}
 	}
+	if err != nil {
+		return fmt.Errorf("listen for SIP: %w", err)
+	}
 	return nil
+}
+
+func (s *Source) listenPlain(ctx context.Context) (err error) {
+	if s.cfg.Listen == "" {
+		return nil
+	}
+	var lc net.ListenConfig
+	at := s.cfg.Listen
+	if s.cfg.UDP {
+		if s.udp, err = lc.ListenPacket(ctx, "udp", at); err != nil {
+			s.udp = nil
+			return err
+		}
+		if u, ok := s.udp.(*net.UDPConn); ok {
+			_ = u.SetReadBuffer(readBufferBytes) // as much as the system allows
+		}
+		at = s.udp.LocalAddr().String() // the same, should the port be any
+	}
+	if s.cfg.TCP {
+		if s.tcp, err = lc.Listen(ctx, "tcp", at); err != nil {
+			s.tcp = nil
+		}
+	}
+	return err
 }
 
 // Addrs are the addresses listened to, nil for those that are not.
@@ -178,6 +201,7 @@ func (s *Source) Addrs() (udp, tcp, secure net.Addr) {
 	return udp, tcp, secure
 }
 
+// close lets go of the ports, so that they can be bound again.
 func (s *Source) close() {
 	if s.udp != nil {
 		_ = s.udp.Close()
@@ -225,7 +249,8 @@ func (s *Source) Run(ctx context.Context, out chan<- presence.Evidence) error {
 		<-ctx.Done()
 		<-s.subscriber.done // which says good-bye over the sockets
 		s.close()
-		return s.ua.Close()
+		_ = s.ua.Close() // the others may have gone first
+		return nil
 	})
 	return g.Wait()
 }
@@ -297,14 +322,15 @@ type sum struct {
 	line           string
 	state          presence.Line
 	since, expires time.Time
+	heard          uint64
 }
 
 // changes empties what is to be told.
 func (s *Source) changes() []presence.Evidence {
 	s.mu.Lock()
 	sums := make([]sum, 0, len(s.board.dirty))
-	for line := range s.board.dirty {
-		one := sum{line: line}
+	for line, heard := range s.board.dirty {
+		one := sum{line: line, heard: heard}
 		one.state, one.since, one.expires = s.board.sum(line)
 		sums = append(sums, one)
 	}
@@ -325,13 +351,11 @@ func (s *Source) changed(all []presence.Evidence, now sum) []presence.Evidence {
 	}
 	for _, u := range s.told[line] {
 		if !contains(users, u) {
-			s.seq++
-			all = append(all, presence.Evidence{User: u, Source: name, Item: line, Seq: s.seq})
+			all = append(all, presence.Evidence{User: u, Source: name, Item: line, Seq: now.heard})
 		}
 	}
 	for _, u := range users {
-		s.seq++
-		all = append(all, presence.Evidence{User: u, Source: name, Item: line, Line: now.state, Seq: s.seq, Since: now.since, Expires: now.expires})
+		all = append(all, presence.Evidence{User: u, Source: name, Item: line, Line: now.state, Seq: now.heard, Since: now.since, Expires: now.expires})
 	}
 	if len(users) == 0 {
 		delete(s.told, line)

@@ -24,6 +24,7 @@ const (
 	lastBackoff  = 2 * time.Minute
 	refusedFor   = 15 * time.Minute // before a line that a server does not want to tell of is tried again
 	farewell     = 2 * time.Second
+	ownerAfter   = time.Second // between two looks at who subscribes
 )
 
 // subscriber holds the subscriptions at all servers.
@@ -47,6 +48,8 @@ type target struct {
 	user      string
 	password  string
 
+	name    string // of the server, as it is configured
+	mine    bool   // this node subscribes
 	waiting dues
 	flying  int
 	fails   int                    // in a row
@@ -87,7 +90,7 @@ func (s *subscriber) target(one Subscription) (*target, error) {
 		return nil, err
 	}
 	t := &target{
-		sub: s, server: server, transport: transport, event: one.Event, user: one.User, password: one.Password,
+		sub: s, name: one.Server, server: server, transport: transport, event: one.Event, user: one.User, password: one.Password,
 		from: sip.Uri{Scheme: "sip", User: "deskline", Host: server.Host}, results: make(chan result, together), wake: make(chan *watch, 1024),
 	}
 	if one.From != "" {
@@ -127,11 +130,16 @@ func (s *subscriber) run(ctx context.Context) error {
 func (t *target) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	turn := time.NewTicker(ownerAfter)
+	defer turn.Stop()
+	t.own()
 	for ctx.Err() == nil {
 		timer.Reset(t.launch(ctx))
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
+		case <-turn.C:
+			t.own()
 		case r := <-t.results:
 			t.land(ctx, r)
 		case w := <-t.wake:
@@ -145,13 +153,40 @@ func (t *target) run(ctx context.Context) {
 		r := <-t.results
 		heap.Push(&t.waiting, r.watch)
 	}
-	t.leave() //nolint:contextcheck // the one that ran is over
+	if t.mine {
+		t.leave() //nolint:contextcheck // the one that ran is over
+	}
+}
+
+// own looks whether it is this node that subscribes. Who does no more ends its
+// subscriptions; what they said counts until it expires, or the other node has heard more.
+func (t *target) own() {
+	mine := t.sub.source.cfg.Mine == nil || t.sub.source.cfg.Mine(t.name)
+	if mine == t.mine || t.flying > 0 {
+		return // those under way are waited for
+	}
+	if t.mine = mine; !mine {
+		t.leave()
+		t.fails, t.not = 0, time.Time{}
+		t.away.Store(nil)
+		return
+	}
+	now := time.Now()
+	t.sub.mu.Lock()
+	defer t.sub.mu.Unlock()
+	for _, w := range t.waiting {
+		w.reset, w.due = true, now
+	}
+	heap.Init(&t.waiting)
 }
 
 // launch starts what is due and returns when to look again.
 func (t *target) launch(ctx context.Context) time.Duration {
 	limit := together
-	if t.fails > 0 {
+	switch {
+	case !t.mine:
+		limit = 0
+	case t.fails > 0:
 		limit = 1
 	}
 	for t.flying < limit && len(t.waiting) > 0 {

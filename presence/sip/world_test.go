@@ -99,7 +99,7 @@ func (w *world) take(e presence.Evidence) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	key := e.User.String() + " " + e.Item
-	if old := w.latest[key]; old.Seq >= e.Seq {
+	if old := w.latest[key]; old.Seq > e.Seq {
 		w.t.Errorf("seq %d after %d", e.Seq, old.Seq)
 	}
 	w.latest[key] = e
