@@ -98,6 +98,9 @@ func (n *node) listen(ctx context.Context) error {
 	if n.public, err = lc.Listen(ctx, "tcp", n.cfg.HTTP.Listen); err != nil {
 		return fmt.Errorf("http.listen: %w", err)
 	}
+	if err := n.listenSIP(ctx); err != nil {
+		return err
+	}
 	if n.cfg.Admin.Listen == "off" || n.cfg.Admin.Listen == "" {
 		return nil
 	}
@@ -149,6 +152,7 @@ func (n *node) ready() {
 		private = n.private.Addr()
 		n.log.Info("listening", "name", "admin", "addr", private.String())
 	}
+	n.phonesListen()
 	if n.members != nil {
 		n.log.Info("listening", "name", "gossip", "addr", n.members.Addr())
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/deskline/deskline/configs"
-	"github.com/deskline/deskline/presence"
 	"github.com/deskline/deskline/presence/calendar"
 	"github.com/deskline/deskline/presence/calendar/caldav"
 	"github.com/deskline/deskline/presence/calendar/ics"
@@ -17,8 +16,8 @@ import (
 
 // calendars makes the sources of presence.calendars. users are whose calendars
 // this node has to know at the moment.
-func calendars(cfg configs.Config, users func() []jid.JID, log *slog.Logger) ([]presence.Source, error) {
-	var all []presence.Source
+func calendars(cfg configs.Config, users func() []jid.JID, log *slog.Logger) ([]*calendar.Poller, error) {
+	var all []*calendar.Poller
 	for at, c := range cfg.Presence.Calendars {
 		source, err := newCalendar(c, users, log)
 		if err != nil {
@@ -30,25 +29,18 @@ func calendars(cfg configs.Config, users func() []jid.JID, log *slog.Logger) ([]
 }
 
 func newCalendar(c configs.Calendar, users func() []jid.JID, log *slog.Logger) (*calendar.Poller, error) {
-	client := calendar.ClientConfig{
-		URL: c.URL, Plain: c.Plain, CAFile: c.CAFile, Username: c.Username, Logins: c.LoginsFile, AtOnce: c.AtOnce,
-	}
-	if c.PasswordFile != "" {
-		text, err := os.ReadFile(c.PasswordFile)
-		if err != nil {
-			return nil, fmt.Errorf("password_file: %w", err)
-		}
-		client.Password = strings.TrimRight(string(text), "\r\n")
+	client, err := calendarClient(c)
+	if err != nil {
+		return nil, err
 	}
 	var zone *time.Location
 	if c.Zone != "" {
-		var err error
 		if zone, err = time.LoadLocation(c.Zone); err != nil {
 			return nil, fmt.Errorf("zone: %w", err)
 		}
 	}
 	p := calendar.Config{
-		Name: c.Name, Users: only(c.Users, users), Refresh: c.Refresh, Window: c.Window, Keep: c.Keep, Timeout: c.Timeout, AtOnce: c.AtOnce, Log: log,
+		Name: c.Name, Users: only(c.Users, users), Refresh: c.Refresh, Window: c.Window, Keep: c.Keep, Timeout: c.Timeout, AtOnce: c.AtOnce, Stay: true, Log: log,
 	}
 	limits := calendar.Limits{Bytes: int64(c.Size)}
 	if c.Kind == "ics" {
@@ -65,6 +57,21 @@ func newCalendar(c configs.Calendar, users func() []jid.JID, log *slog.Logger) (
 	}
 	p.Fetch = s.Fetch
 	return calendar.New(p), nil
+}
+
+// calendarClient says how a server of calendars is asked.
+func calendarClient(c configs.Calendar) (calendar.ClientConfig, error) {
+	client := calendar.ClientConfig{
+		URL: c.URL, Plain: c.Plain, CAFile: c.CAFile, Username: c.Username, Logins: c.LoginsFile, AtOnce: c.AtOnce,
+	}
+	if c.PasswordFile != "" {
+		text, err := os.ReadFile(c.PasswordFile)
+		if err != nil {
+			return client, fmt.Errorf("password_file: %w", err)
+		}
+		client.Password = strings.TrimRight(string(text), "\r\n")
+	}
+	return client, nil
 }
 
 // only leaves those of a list, if it names any.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -11,15 +12,20 @@ import (
 	"github.com/deskline/deskline/configs"
 	"github.com/deskline/deskline/people"
 	"github.com/deskline/deskline/presence"
+	"github.com/deskline/deskline/presence/calendar"
 	"github.com/deskline/deskline/presence/lines"
+	"github.com/deskline/deskline/presence/sip"
 	"github.com/deskline/deskline/xmpp/jid"
 )
 
-// composing are the parts that compose presence of what telephones say.
+// composing are the parts that compose presence of what telephones and calendars say.
 type composing struct {
 	lineMap *presence.LineMap
 	lines   *lines.Service
 	share   *evidenceShare // nil on a node that shares no Redis
+
+	phones    atomic.Pointer[sip.Source] // nil: none tell over SIP
+	calendars []*calendar.Poller
 }
 
 // buildPresence makes what knows whose lines are, and the source over HTTP.
@@ -37,7 +43,7 @@ func (n *node) buildPresence() error {
 	})
 	c.lineMap.OnChange(c.lines.Remap)
 	n.presence.Register(n.mux)
-	return nil
+	return n.buildSources()
 }
 
 func (n *node) startPresence(ctx context.Context, g *errgroup.Group) {
@@ -46,6 +52,7 @@ func (n *node) startPresence(ctx context.Context, g *errgroup.Group) {
 	if n.composing.share != nil {
 		g.Go(func() error { return n.composing.share.run(ctx) })
 	}
+	n.startSources(ctx, g)
 }
 
 // presenceSettings says by what presence is composed. The configuration has been

@@ -10,6 +10,7 @@ import (
 
 	"github.com/deskline/deskline/cluster"
 	"github.com/deskline/deskline/presence"
+	"github.com/deskline/deskline/router"
 	"github.com/deskline/deskline/store/redis/live"
 	"github.com/deskline/deskline/xmpp/jid"
 )
@@ -34,24 +35,33 @@ func newEvidenceShare(n *node) *evidenceShare {
 	return &evidenceShare{n: n, wake: make(chan struct{}, 1), read: make(chan struct{}, 1)}
 }
 
-// Owns implements presence.Cluster: of the living nodes, the one whose hash with the
-// user's is the highest, so that as few as possible change when nodes come and go.
-func (s *evidenceShare) Owns(user jid.JID) bool {
+// Owns implements presence.Cluster.
+func (s *evidenceShare) Owns(user jid.JID) bool { return s.prefers(user.String(), nil) }
+
+// prefers reports whether this node is, of the living ones and those in among, the one whose hash
+// with a name is the highest, so that as few as possible change when nodes come and go. A
+// nil list has them all.
+func (s *evidenceShare) prefers(name string, among map[router.NodeID]bool) bool {
 	view := s.n.members.View()
 	var best uint64
 	owner := view.Self
 	for i := range view.Members {
 		m := &view.Members[i]
-		if m.State != cluster.Alive && m.State != cluster.Doubtful {
+		if m.State != cluster.Alive && m.State != cluster.Doubtful || among != nil && !among[m.ID] {
 			continue
 		}
-		h := fnv.New64a()
-		_, _ = h.Write([]byte(user.String() + "\x00" + string(m.ID))) // never fails
-		if sum := mix(h.Sum64()); sum >= best {
+		if sum := weigh(name, m.ID); sum >= best {
 			best, owner = sum, m.ID
 		}
 	}
 	return owner == view.Self
+}
+
+// weigh says how much a node is the one for a name.
+func weigh(name string, node router.NodeID) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(name + "\x00" + string(node))) // never fails
+	return mix(h.Sum64())
 }
 
 // living names the nodes of which one owns a user.

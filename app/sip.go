@@ -17,13 +17,14 @@ import (
 
 // openTelephones makes the source of what lines do over SIP, which listens already
 // so that a port that is taken ends the start. It is nil where nobody is to tell.
-func openTelephones(ctx context.Context, cfg configs.SIP, keeper *certs.Keeper, lines sip.Lines, log *slog.Logger) (*sip.Source, error) {
+func openTelephones(ctx context.Context, cfg configs.SIP, keeper *certs.Keeper, lines sip.Lines, mine func(server string) bool, log *slog.Logger) (*sip.Source, error) {
 	if !cfg.Enabled() {
 		return nil, nil //nolint:nilnil // there is none, which is no error
 	}
 	c := sip.Config{
 		Listen: cfg.Listen, UDP: cfg.Speaks("udp"), TCP: cfg.Speaks("tcp"), Domains: cfg.Domains, Trusted: cfg.Trusted, Realm: cfg.Realm,
-		MinExpires: cfg.MinExpires, MaxExpires: cfg.MaxExpires, MaxPublications: cfg.MaxPublications, Rate: cfg.Rate, Lines: lines, Log: log,
+		MinExpires: cfg.MinExpires, MaxExpires: cfg.MaxExpires, MaxPublications: cfg.MaxPublications, Rate: cfg.Rate,
+		Mine: mine, Lines: lines, Log: log,
 	}
 	if cfg.Speaks("tls") {
 		c.TLSListen, c.TLS = cfg.TLSListen, keeper.TLSConfig(0)
@@ -39,13 +40,9 @@ func openTelephones(ctx context.Context, cfg configs.SIP, keeper *certs.Keeper, 
 		return nil, fmt.Errorf("sip.ca_file: %w", err)
 	}
 	for i, s := range cfg.Subscribe {
-		one := s.Subscription()
-		if s.PasswordFile != "" {
-			secret, err := os.ReadFile(s.PasswordFile)
-			if err != nil {
-				return nil, fmt.Errorf("sip.subscribe[%d].password_file: %w", i, err)
-			}
-			one.Password = strings.TrimRight(string(secret), "\r\n")
+		one, err := subscription(s)
+		if err != nil {
+			return nil, fmt.Errorf("sip.subscribe[%d].%w", i, err)
 		}
 		c.Subscribe = append(c.Subscribe, one)
 	}
@@ -54,6 +51,20 @@ func openTelephones(ctx context.Context, cfg configs.SIP, keeper *certs.Keeper, 
 		return nil, fmt.Errorf("sip: %w", err)
 	}
 	return source, source.Listen(ctx)
+}
+
+// subscription is a server with its password.
+func subscription(s configs.SIPServer) (sip.Subscription, error) {
+	one := s.Subscription()
+	if s.PasswordFile == "" {
+		return one, nil
+	}
+	secret, err := os.ReadFile(s.PasswordFile)
+	if err != nil {
+		return one, fmt.Errorf("password_file: %w", err)
+	}
+	one.Password = strings.TrimRight(string(secret), "\r\n")
+	return one, nil
 }
 
 func telephoneRoots(file string) (*tls.Config, error) {

@@ -34,7 +34,7 @@ func TestTelephones(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s, err := openTelephones(t.Context(), cfg.SIP, keeper, allLines{}, log); s != nil || err != nil {
+	if s, err := openTelephones(t.Context(), cfg.SIP, keeper, allLines{}, nil, log); s != nil || err != nil {
 		t.Fatalf("by itself: %v, %v", s, err)
 	}
 	cfg.SIP.Listen, cfg.SIP.TLSListen = "127.0.0.1:0", "127.0.0.1:0"
@@ -43,7 +43,7 @@ func TestTelephones(t *testing.T) {
 	if err := os.WriteFile(cfg.SIP.UsersFile, []byte("cucm:deskline:0123456789abcdef0123456789abcdef\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := openTelephones(t.Context(), cfg.SIP, keeper, allLines{}, log)
+	s, err := openTelephones(t.Context(), cfg.SIP, keeper, allLines{}, nil, log)
 	if err != nil {
 		t.Fatal(err)
 	}
