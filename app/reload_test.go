@@ -213,12 +213,14 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 		"ldap.ca_file": "ca.pem", "ldap.server_name": "ldap.example.com", "ldap.bind_password": "secret", "ldap.base": "dc=example,dc=net",
 		"ldap.group_base": "ou=groups,dc=example,dc=com", "ldap.filter": "(uid=*)", "ldap.group_filter": "(cn=*)",
 		"ldap.enabled.filter": "(o=x)", "ldap.enabled.attribute": "agent", "ldap.enabled.value": "yes",
+		"sip.listen": ":1", "sip.tls_listen": ":2", "sip.realm": "pbx", "sip.users_file": "users", "sip.ca_file": "ca.pem",
 		"presence.http.token": "0123456789abcdef", "presence.lines_file": filepath.Join(t.TempDir(), "lines"),
 	}
 	if err := os.WriteFile(texts["presence.lines_file"], []byte("# whose\n2002=alice\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	lists := map[string]string{
+		"sip.transports": "tcp", "sip.domains": "pbx.example.com",
 		"presence.lines": "2001=alice", "presence.texts": "available=Here",
 		"domains": "example.com", "http.cors_origins": "https://a.example", "bosh.paths": "/b", "auth.mechanisms": "PLAIN",
 		"certs.hosts": "a.example", "certs.acme.hosts": "a.example",
@@ -253,7 +255,13 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 		cfg.Certs.ACME.Enabled, cfg.Certs.ACME.Agree, cfg.Certs.ACME.Hosts = true, true, []string{"a.example"}
 	case k.path == "certs.dir":
 		v.SetString(filepath.Dir(certFile))
-	case k.path == "http.trusted_proxies":
+	case k.path == "sip.subscribe":
+		next, err := configs.Parse([]byte("sip: {subscribe: [{server: 'sip:pbx.example.com', lines: ['2001']}]}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.SIP.Subscribe = next.SIP.Subscribe
+	case k.path == "http.trusted_proxies" || k.path == "sip.trusted":
 		if err := json.Unmarshal([]byte(`["192.0.2.0/24"]`), v.Addr().Interface()); err != nil {
 			t.Fatal(err)
 		}
