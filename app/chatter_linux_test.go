@@ -39,7 +39,8 @@ type chatter struct {
 	sent    int   // numbers that the server accepted
 	got     []int // in their order
 	away    []string
-	last    time.Time // when a number arrived
+	shown   []childElement // presence, in its order
+	last    time.Time      // when a number arrived
 	pause   time.Duration
 }
 
@@ -58,6 +59,7 @@ type childElement struct {
 	From string `xml:"from,attr"`
 	Type string `xml:"type,attr"`
 	Body string `xml:"body"`
+	Show string `xml:"show"`
 }
 
 const (
@@ -184,6 +186,7 @@ func (c *chatter) take(a *bodyElement) {
 		c.pause = max(c.pause, now.Sub(c.last))
 		c.last = now
 	}
+	c.shown = append(c.shown, a.Presences...)
 	for _, p := range a.Presences {
 		if p.Type == "unavailable" {
 			c.away = append(c.away, p.From)

@@ -79,7 +79,7 @@ const clusterUsers = 8
 
 func chatName(i int) string { return fmt.Sprintf("user%d", i) }
 
-func startCluster(t *testing.T) *nodePair {
+func startCluster(t *testing.T, more ...string) *nodePair {
 	t.Helper()
 	dir, ports := t.TempDir(), freePorts(t, 6)
 	binary := filepath.Join(dir, "deskline")
@@ -89,7 +89,7 @@ func startCluster(t *testing.T) *nodePair {
 	c.cable, c.lane = newCable(t, c.redis.Addr()), newCable(t, "127.77.0.1:"+ports[0])
 	accounts := "user,password,name,email,groups\n"
 	for i := range clusterUsers {
-		accounts += chatName(i) + "," + password + ",,,\n"
+		accounts += chatName(i) + "," + password + ",,,crew\n"
 	}
 	for i := range 2 {
 		name, p := fmt.Sprintf("n%d", i+1), ports[3*i:]
@@ -111,6 +111,9 @@ cluster:
   pairs: [[n1, n2]]
   relogin_upper: 1s
 `, filepath.Join(dir, name), p[0], p[1], redis, name, p[2], ports[2], ports[5], internal)
+		if len(more) > 0 {
+			config += more[i]
+		}
 		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -9,9 +9,11 @@ import (
 	"net"
 	"net/netip"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -140,5 +142,71 @@ alice/desk gets nothing
 	}, script)
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// stay takes what comes, and asks for something now and then: a client whose requests are
+// answered after a second and empty is taken for one that spins.
+func (c *chatter) stay(ctx context.Context) {
+	for n := 0; ; n++ {
+		what := ""
+		if n%8 == 7 {
+			what = "<iq xmlns='jabber:client' type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>"
+		}
+		if _, err := c.request(ctx, "", what); err != nil {
+			return
+		}
+	}
+}
+
+// TestKilledInCall kills the node of somebody who is on the phone, and which was told so. The
+// state stays for the contact, and ends when nobody says it again.
+func TestKilledInCall(t *testing.T) {
+	t.Parallel()
+	ports, host := freePorts(t, 2), pairHost()
+	var more, addrs []string
+	for _, port := range ports {
+		addrs = append(addrs, net.JoinHostPort(host, port))
+		more = append(more, fmt.Sprintf("sip: {listen: %q, transports: [tcp], trusted: [127.0.0.0/8], min_expires: 1s}\n"+
+			"presence: {lines: [2001=user0]}\ngroups: {authorised: [crew]}\n", addrs[len(addrs)-1]))
+	}
+	c := startCluster(t, more...)
+	doors := []string{c.nodes[0].door, c.nodes[1].door}
+	alice, bob := newChatter(chatName(0), 0, doors), newChatter(chatName(1), 1, doors)
+	for _, one := range []*chatter{bob, alice} {
+		if err := one.login(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		go one.stay(t.Context())
+	}
+	shows := func() (all []string) {
+		bob.mu.Lock()
+		defer bob.mu.Unlock()
+		for _, p := range bob.shown {
+			if p.From == alice.full() {
+				all = append(all, p.Type+p.Show)
+			}
+		}
+		return all
+	}
+	eventually(t, "bob sees alice", func() bool { return slices.Equal(shows(), []string{""}) })
+	if err := publish(t.Context(), addrs[0], "2001", "in-call", time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "bob sees her on the phone", func() bool { return slices.Equal(shows(), []string{"", "dnd"}) })
+	c.nodes[0].end(t, syscall.SIGKILL)
+	state := func() string {
+		return get(t, c.nodes[1].admin+"/presence?user=user0@localhost")
+	}
+	eventually(t, "alice goes on at the other node", func() bool { return strings.Contains(c.nodes[1].log.String(), "session taken up") })
+	want(t, "of her the other node", state(), `"state":"on-the-phone"`, `"state":"in-call"`)
+	// The call manager says it again, to the node that is left, and then falls silent.
+	if err := publish(t.Context(), addrs[1], "2001", "in-call", 3*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the call is over", func() bool { return strings.Contains(state(), `"state":"available"`) })
+	eventually(t, "bob sees that", func() bool { s := shows(); return s[len(s)-1] == "" })
+	if got := slices.Compact(shows()); !slices.Equal(got, []string{"", "dnd", ""}) || len(shows()) > 4 {
+		t.Errorf("bob saw %q", shows())
 	}
 }
