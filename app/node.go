@@ -211,7 +211,7 @@ func (n *node) buildCore(ctx context.Context) error {
 	n.rosters = roster.New(roster.Config{Store: n.store, Router: n.router, Accounts: chatters{n}, Automatic: automatic{n.groups}, MaxContacts: n.cfg.Limits.Contacts, Log: n.log})
 	n.offline = offline.New(offline.Config{Store: n.store, Outlet: outlet{n.router}, Limits: offlineLimits(n.cfg), Log: n.log})
 	seen := &lastSeen{}
-	pc := presence.Config{Router: n.router, Contacts: n.rosters, Kept: n.offline, Seen: seen, Settings: presenceSettings(n.cfg), Log: n.log}
+	pc := presence.Config{Router: n.router, Contacts: n.rosters, Kept: n.offline, Seen: seen, Settings: presenceSettings(n.cfg), Choices: choices{n.store}, Log: n.log}
 	if n.shared != nil {
 		n.composing.share = newEvidenceShare(n)
 		pc.Cluster = n.composing.share
@@ -225,7 +225,7 @@ func (n *node) buildCore(ctx context.Context) error {
 	n.rosters.Register(n.mux)
 	n.offline.Register(n.mux)
 	inf.Register(n.mux)
-	n.xml = private.New(private.Config{Store: n.store, Limits: privateLimits(n.cfg)})
+	n.xml = private.New(private.Config{Store: n.store, Limits: privateLimits(n.cfg), Reserved: []string{presence.NSComposed}})
 	n.xml.Register(n.mux)
 	n.buildPeople()
 	if err := n.buildPresence(); err != nil {

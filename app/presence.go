@@ -86,6 +86,7 @@ func (n *node) setPresence(cfg configs.Config, fixed map[string][]jid.JID) {
 // handlePresence lets administrators see what is known of a user:
 // GET /presence?user=alice@example.com
 func (n *node) handlePresence() {
+	n.handleChoices()
 	n.admin.Handle("GET /presence", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, err := jid.Parse(r.URL.Query().Get("user"))
 		if err != nil || user.Local() == "" || !n.router.Local(user) {

@@ -93,13 +93,33 @@ func (s *evidenceShare) Share(e presence.Evidence) {
 	if err != nil {
 		return // it has no value that cannot be written
 	}
+	s.set(noteName(&e), string(text))
+}
+
+// set has a note told to the others, and kept.
+func (s *evidenceShare) set(name, text string) {
 	s.mu.Lock()
 	if s.next.Set == nil {
 		s.next.Set = map[string]string{}
 	}
-	s.next.Set[noteName(&e)] = string(text)
+	s.next.Set[name] = text
 	s.mu.Unlock()
 	s.stir(s.wake)
+}
+
+// choiceNote is a choice as nodes tell it.
+type choiceNote struct {
+	Chooser jid.JID         `json:"chooser"`
+	Choice  presence.Choice `json:"choice"`
+}
+
+// ShareChoice implements presence.Cluster.
+func (s *evidenceShare) ShareChoice(user jid.JID, c presence.Choice) {
+	text, err := json.Marshal(choiceNote{user, c})
+	if err != nil {
+		return
+	}
+	s.set(user.String()+"\x00choice", string(text))
 }
 
 // Told implements presence.Cluster.
@@ -138,10 +158,18 @@ func (s *evidenceShare) hear(n live.News) {
 
 // adopt reports whether a note is still of use.
 func (s *evidenceShare) adopt(text string) bool {
-	var e presence.Evidence
-	if json.Unmarshal([]byte(text), &e) != nil {
+	var note struct {
+		presence.Evidence
+		choiceNote
+	}
+	if json.Unmarshal([]byte(text), &note) != nil {
 		return false
 	}
+	if user := note.Chooser; !user.IsZero() {
+		s.n.presence.AdoptChoice(user, note.Choice)
+		return note.Choice.State != "" && (note.Choice.Until.IsZero() || note.Choice.Until.After(time.Now()))
+	}
+	e := note.Evidence
 	s.n.presence.Adopt(e)
 	return e.Expires.After(time.Now())
 }

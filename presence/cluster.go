@@ -12,9 +12,10 @@ import (
 type Cluster interface {
 	// Owns reports whether this node is the owner of a user.
 	Owns(user jid.JID) bool
-	// Share tells the other nodes of evidence, and Told what contacts were told of a
+	// Share tells the other nodes of evidence, ShareChoice of a user's choice, and Told what contacts were told of a
 	// resource when the resource itself said something. They never wait.
 	Share(e Evidence)
+	ShareChoice(user jid.JID, c Choice)
 	Told(w Word)
 }
 
@@ -23,6 +24,7 @@ type Word struct {
 	Full  jid.JID `json:"full"`
 	Show  string  `json:"show,omitempty"`
 	Label Name    `json:"label,omitempty"`
+	Text  string  `json:"text,omitempty"`
 	Gone  bool    `json:"gone,omitempty"`
 }
 
@@ -37,7 +39,7 @@ func (s *Service) Adopt(e Evidence) {
 func (s *Service) AdoptWord(w Word) {
 	s.composer.with(w.Full.Bare(), false, func(sh *shard, e *entry) {
 		e.touched++
-		e.heard(sh, w.Full, key{w.Show, w.Label}, w.Gone)
+		e.heard(sh, w.Full, key{w.Show, w.Label, w.Text}, w.Gone)
 	})
 }
 

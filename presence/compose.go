@@ -26,6 +26,7 @@ type Choice struct {
 	State Name      // DND, Busy, Away, ExtendedAway, Unavailable (appear offline); "" = nothing
 	Since time.Time // when it was made
 	Until time.Time // when it ends by itself; zero = never
+	Text  string    // shown in place of the state's; "" = that
 	By    string    // who made it: a full JID, or the name of an administrator
 }
 
@@ -148,9 +149,12 @@ func look(in Input, p Policy, now time.Time) facts {
 		f.evidence(&in.Evidence[i], p, now)
 	}
 	f.resources(in.Resources, p, now)
-	if c := in.Choice; c.State != "" && (c.Until.IsZero() || c.Until.After(now)) {
+	if c := in.Choice; c.counts(now) {
 		f.look(c.Until, now)
-		f.choice = State{Name: c.State, Show: shows[c.State], Since: c.Since, Why: "choice", Item: c.By}
+		// Do Not Disturb by a client is no less of a choice.
+		if f.choice.Name != DND || c.State == DND || c.State == Unavailable {
+			f.choice = State{Name: c.State, Show: shows[c.State], Since: c.Since, Why: "choice", Item: c.By}
+		}
 	}
 	return f
 }

@@ -84,7 +84,7 @@ var (
 	}
 	dndRows = []row{
 		{"2", []string{"dnd"}, nil, nil, nil, presence.DND, "dnd"},
-		{"2", []string{"nothing", "dnd until past"}, nil, nil, dnd, presence.DND, "dnd"},
+		{"2", []string{"nothing", "dnd until past", "busy", "away", "xa"}, nil, nil, dnd, presence.DND, "dnd"},
 	}
 	busyRows = []row{
 		{"3", nil, inCall, nil, nil, presence.OnThePhone, "dnd"},
@@ -217,7 +217,7 @@ func TestProperties(t *testing.T) {
 		// Nothing is above a choice of Do Not Disturb but appearing offline.
 		chosen := in.Choice.State != "" && (in.Choice.Until.IsZero() || in.Choice.Until.After(noon))
 		hasDND := slices.ContainsFunc(in.Resources, func(r presence.Resource) bool { return r.Show == "dnd" })
-		if (chosen && in.Choice.State == presence.DND || !chosen && hasDND) && len(in.Resources) > 0 && st.Name != presence.DND {
+		if (chosen && in.Choice.State == presence.DND || hasDND && (!chosen || in.Choice.State != presence.Unavailable)) && len(in.Resources) > 0 && st.Name != presence.DND {
 			t.Fatalf("%s above a choice of dnd: %+v", st.Name, in)
 		}
 		// The order of what is known does not matter.

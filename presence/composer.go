@@ -59,6 +59,7 @@ type entry struct {
 type key struct {
 	show  string
 	label Name
+	text  string // of a choice
 }
 
 var seed = maphash.MakeSeed()

@@ -24,6 +24,7 @@ type Report struct {
 // ChoiceReport is what the user chose beside what the resources say.
 type ChoiceReport struct {
 	State Name       `json:"state"`
+	Text  string     `json:"text,omitempty"`
 	By    string     `json:"by"`
 	Since time.Time  `json:"since"`
 	Until *time.Time `json:"until,omitempty"`
@@ -64,8 +65,8 @@ func (s *Service) Report(ctx context.Context, user jid.JID) (Report, error) {
 	if !st.Since.IsZero() {
 		r.Since = &st.Since
 	}
-	if c := in.Choice; c.State != "" {
-		r.Choice = &ChoiceReport{State: c.State, By: c.By, Since: c.Since}
+	if c := in.Choice; c.counts(now) {
+		r.Choice = &ChoiceReport{State: c.State, Text: c.Text, By: c.By, Since: c.Since}
 		if !c.Until.IsZero() {
 			r.Choice.Until = &c.Until
 		}
@@ -78,9 +79,11 @@ func (s *Service) Report(ctx context.Context, user jid.JID) (Report, error) {
 	return r, nil
 }
 
-// Register adds the question for the own composed presence and its sources.
+// Register adds the question for the own composed presence and its sources, and the
+// user's choice.
 func (s *Service) Register(m *mux.Mux) {
 	m.Handle(mux.Route{Name: composedName, Get: s.getComposed, Scope: mux.ScopeAccount})
+	m.Handle(mux.Route{Name: choiceName, Get: s.getChoice, Set: s.setChoice, Scope: mux.ScopeAccount, Feature: "-"})
 }
 
 func (s *Service) getComposed(ctx context.Context, req *mux.Request) ([]byte, error) {
@@ -96,6 +99,9 @@ func (s *Service) getComposed(ctx context.Context, req *mux.Request) ([]byte, er
 	out = stanza.AppendEscaped(append(out, " why='"...), r.Why)
 	out = stanza.AppendEscaped(append(out, "' item='"...), r.Item)
 	out = append(out, "'>"...)
+	if r.Choice != nil {
+		out = r.Choice.appendXML(out)
+	}
 	for _, src := range r.Sources {
 		out = src.appendXML(out)
 	}

@@ -54,6 +54,7 @@ type Config struct {
 	Seen     Seen
 	Settings Settings // of composition
 	Cluster  Cluster  // nil = there are no other nodes
+	Choices  Choices  // nil = users choose by what their clients say alone
 	Log      *slog.Logger
 }
 
@@ -135,6 +136,9 @@ func (s *Service) available(ctx context.Context, st *stanza.Stanza) error {
 		return s.fail(ctx, st, err)
 	}
 	initial, took := !own.Available(), own.Available() && own.Priority >= 0
+	if initial {
+		s.recall(ctx, st.From.Bare())
+	}
 	own.Presence, own.Priority, own.Since = st, prio, time.Now()
 	if err := s.cfg.Router.Registry().Update(ctx, own); err != nil {
 		return s.fail(ctx, st, err)

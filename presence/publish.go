@@ -70,7 +70,7 @@ func (c *composer) decide(e *entry, list []Resource, now time.Time) time.Time {
 	if e.told != nil && e.told.Name == st.Name && e.told.Since.Before(st.Since) && !e.told.Since.IsZero() {
 		st.Since = e.told.Since // another line, meeting or resource goes on with it
 	}
-	e.told = newTold(st, live, s, now)
+	e.told = newTold(st, e.choice.Text, live, s, now)
 	return next
 }
 
@@ -106,7 +106,7 @@ func (s *Service) compose(ctx context.Context, st *stanza.Stanza, all []router.B
 	})
 	if known && s.cfg.Cluster != nil {
 		k := t.key(st)
-		s.cfg.Cluster.Told(Word{Full: st.From, Show: k.show, Label: k.label, Gone: gone})
+		s.cfg.Cluster.Told(Word{Full: st.From, Show: k.show, Label: k.label, Text: k.text, Gone: gone})
 	}
 	return err
 }

@@ -16,17 +16,21 @@ var composedName = stanza.Name{Space: NSComposed, Local: "composed"}
 type told struct {
 	State
 	text  string
+	said  string // the text, if the user chose it
 	label Name   // the name, if somebody other than the resource says so
 	xml   []byte // <composed/> for contacts
 	own   []byte // <composed/> for the own resources, with the sources
 }
 
-func newTold(st State, live []Evidence, s *Settings, now time.Time) *told {
+func newTold(st State, chosen string, live []Evidence, s *Settings, now time.Time) *told {
 	t := &told{State: st, text: s.Texts[st.Name]}
 	if st.Why == "resource" {
 		t.text = "" // the client has its own way of showing these
 	} else {
 		t.label = st.Name
+	}
+	if st.Why == "choice" && chosen != "" {
+		t.text, t.said = chosen, chosen
 	}
 	t.xml = append(appendState(nil, &st), "/>"...)
 	t.own = appendSources(append(appendState(nil, &st), '>'), live, now)
@@ -87,7 +91,7 @@ func (t *told) key(st *stanza.Stanza) key {
 	if t == nil {
 		return key{show: st.ChildText(stanza.NSClient, "show")}
 	}
-	return key{t.show(st), t.label}
+	return key{t.show(st), t.label, t.said}
 }
 
 // show is what the presence of a resource is told with.

@@ -71,12 +71,18 @@ type world struct {
 var exampleCom = jid.MustParse("example.com")
 
 func newWorld(t testing.TB, sees ...string) *world {
+	return newWorldWith(t, func(*presence.Config) {}, sees...)
+}
+
+func newWorldWith(t testing.TB, change func(*presence.Config), sees ...string) *world {
 	w := &world{t: t, registry: router.NewMemory(), table: router.NewTable(), desks: make(map[string]*desk), sees: sees}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	w.router = router.New(router.Config{
 		Domains: []jid.JID{exampleCom}, Registry: w.registry, Mailboxes: router.Local{Table: w.table}, Table: w.table, Log: log,
 	})
-	w.p = presence.New(presence.Config{Router: w.router, Contacts: w, Kept: kept{w}, Seen: w, Log: log})
+	cfg := presence.Config{Router: w.router, Contacts: w, Kept: kept{w}, Seen: w, Log: log}
+	change(&cfg)
+	w.p = presence.New(cfg)
 	w.router.Join(w.p, nil, nil)
 	return w
 }

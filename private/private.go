@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/deskline/deskline/xmpp/mux"
@@ -24,7 +25,8 @@ const NS = "jabber:iq:private"
 type Config struct {
 	Store Store
 	Limits
-	MaxNames int // elements in one request, default 16
+	MaxNames int      // elements in one request, default 16
+	Reserved []string // namespaces that the server itself keeps here
 }
 
 // Limits can change while running; what is kept beyond them stays.
@@ -100,6 +102,9 @@ func (s *Service) set(ctx context.Context, req *mux.Request) ([]byte, error) {
 		raw := content.ChildBytes(c)
 		if len(raw) > limits.Bytes {
 			return nil, stanza.NewError(stanza.Modify, "policy-violation", fmt.Sprintf("element is larger than %d bytes", limits.Bytes))
+		}
+		if slices.Contains(s.cfg.Reserved, c.Name.Space) {
+			return nil, stanza.NewError(stanza.Modify, "not-acceptable", "the namespace is the server's")
 		}
 		e := Element{Space: c.Name.Space, Local: c.Name.Local}
 		if !isEmpty(raw) {
