@@ -18,7 +18,7 @@ import (
 )
 
 // freePorts returns ports that are free now.
-func freePorts(t *testing.T, count int) []string {
+func freePorts(t testing.TB, count int) []string {
 	t.Helper()
 	var ports []string
 	for range count {

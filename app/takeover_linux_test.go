@@ -18,7 +18,7 @@ import (
 
 // process is a node that runs as a process of its own.
 type process struct {
-	t      *testing.T
+	t      testing.TB
 	binary string
 	file   string // its configuration
 	door   string
@@ -29,7 +29,7 @@ type process struct {
 }
 
 // start starts a node that does not run and returns once it answers.
-func (p *process) start(t *testing.T) {
+func (p *process) start(t testing.TB) {
 	t.Helper()
 	// Not ended with a context: signals end it.
 	p.cmd = exec.Command(p.binary, "serve", "-c", p.file) // ended by end
@@ -50,7 +50,7 @@ func (p *process) start(t *testing.T) {
 	})
 }
 
-func (p *process) signal(t *testing.T, sig syscall.Signal) {
+func (p *process) signal(t testing.TB, sig syscall.Signal) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(sig); err != nil {
 		t.Fatal(err)
@@ -58,7 +58,7 @@ func (p *process) signal(t *testing.T, sig syscall.Signal) {
 }
 
 // end ends the node by a signal.
-func (p *process) end(t *testing.T, sig syscall.Signal) {
+func (p *process) end(t testing.TB, sig syscall.Signal) {
 	t.Helper()
 	p.signal(t, sig)
 	if err := <-p.done; err != nil && sig == syscall.SIGTERM {
@@ -79,7 +79,13 @@ const clusterUsers = 8
 
 func chatName(i int) string { return fmt.Sprintf("user%d", i) }
 
-func startCluster(t *testing.T, more ...string) *nodePair {
+// startCluster starts two nodes; more is added to the configuration of each.
+func startCluster(t testing.TB, more ...string) *nodePair {
+	t.Helper()
+	return startClusterOf(t, clusterUsers, more...)
+}
+
+func startClusterOf(t testing.TB, users int, more ...string) *nodePair {
 	t.Helper()
 	dir, ports := t.TempDir(), freePorts(t, 6)
 	binary := filepath.Join(dir, "deskline")
@@ -88,7 +94,7 @@ func startCluster(t *testing.T, more ...string) *nodePair {
 	c := &nodePair{redis: redistest.Start(t, "--appendfsync", "always")}
 	c.cable, c.lane = newCable(t, c.redis.Addr()), newCable(t, "127.77.0.1:"+ports[0])
 	accounts := "user,password,name,email,groups\n"
-	for i := range clusterUsers {
+	for i := range users {
 		accounts += chatName(i) + "," + password + ",,,crew\n"
 	}
 	for i := range 2 {
@@ -137,7 +143,7 @@ cluster:
 	return c
 }
 
-func command(t *testing.T, in, name string, args ...string) {
+func command(t testing.TB, in, name string, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)
 	cmd.Stdin = strings.NewReader(in)
@@ -189,7 +195,7 @@ func startCrowd(t *testing.T, c *nodePair) *crowd {
 }
 
 // flows waits until every chatter has something that was sent after now.
-func (g *crowd) flows(t *testing.T) {
+func (g *crowd) flows(t testing.TB) {
 	t.Helper()
 	past := make([]int, len(g.all))
 	for i, c := range g.all {
@@ -199,7 +205,7 @@ func (g *crowd) flows(t *testing.T) {
 }
 
 // until waits until ok for every chatter.
-func (g *crowd) until(t *testing.T, what string, ok func(int, chatterState) bool) {
+func (g *crowd) until(t testing.TB, what string, ok func(int, chatterState) bool) {
 	t.Helper()
 	eventually(t, what, func() bool {
 		all := true
@@ -216,7 +222,7 @@ func (g *crowd) until(t *testing.T, what string, ok func(int, chatterState) bool
 
 // judge ends the talk: all numbers arrived once and in order, and nobody seemed
 // to leave until somebody does. It returns the longest time without a number.
-func (g *crowd) judge(t *testing.T) (pause time.Duration) {
+func (g *crowd) judge(t testing.TB) (pause time.Duration) {
 	t.Helper()
 	close(g.stop)
 	g.talk.Wait()
@@ -317,7 +323,7 @@ func handedOver(t *testing.T, c *nodePair, n *process, g *crowd) {
 }
 
 // refuses makes sure that new clients are sent elsewhere.
-func (p *process) refuses(t *testing.T) {
+func (p *process) refuses(t testing.TB) {
 	t.Helper()
 	c := newChatter(chatName(0), 0, []string{p.door})
 	a, _, err := c.post(t.Context(), p.door, "<body xmlns='http://jabber.org/protocol/httpbind' rid='1' to='localhost' ver='1.11' wait='1' hold='1'/>")
