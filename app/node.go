@@ -212,6 +212,9 @@ func (n *node) buildCore(ctx context.Context) error {
 	n.offline = offline.New(offline.Config{Store: n.store, Outlet: outlet{n.router}, Limits: offlineLimits(n.cfg), Log: n.log})
 	seen := &lastSeen{}
 	pc := presence.Config{Router: n.router, Contacts: n.rosters, Kept: n.offline, Seen: seen, Settings: presenceSettings(n.cfg), Choices: choices{n.store}, Log: n.log}
+	n.composing.teams = presence.NewTeams()
+	n.composing.teams.SetRules(oversights(n.cfg))
+	pc.Teams = n.composing.teams
 	if n.shared != nil {
 		n.composing.share = newEvidenceShare(n)
 		pc.Cluster = n.composing.share

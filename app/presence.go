@@ -22,6 +22,7 @@ import (
 type composing struct {
 	lineMap *presence.LineMap
 	lines   *lines.Service
+	teams   *presence.Teams
 	share   *evidenceShare // nil on a node that shares no Redis
 
 	phones    atomic.Pointer[sip.Source] // nil: none tell over SIP
@@ -37,7 +38,8 @@ func (n *node) buildPresence() error {
 	c := &n.composing
 	c.lineMap = presence.NewLineMap(n.cfg.Domains[0])
 	c.lineMap.SetFixed(fixed)
-	n.people.sinks = append(n.people.sinks, func(source string) people.Sink { return c.lineMap.Sink(source) })
+	n.people.sinks = append(n.people.sinks, func(source string) people.Sink { return c.lineMap.Sink(source) },
+		func(source string) people.Sink { return c.teams.Sink(source) })
 	c.lines = lines.New(lines.Config{
 		Map: c.lineMap, Observe: n.presence.Observe, MaxLines: n.cfg.Presence.HTTP.MaxLines, Settings: lineSettings(n.cfg), Log: n.log,
 	})
@@ -81,13 +83,27 @@ func (n *node) setPresence(cfg configs.Config, fixed map[string][]jid.JID) {
 	n.presence.SetSettings(presenceSettings(cfg))
 	n.composing.lines.SetSettings(lineSettings(cfg))
 	n.composing.lineMap.SetFixed(fixed)
+	n.composing.teams.SetRules(oversights(cfg))
+}
+
+// oversights of a configuration that has been validated.
+func oversights(cfg configs.Config) []presence.Oversight {
+	all, err := cfg.Presence.Oversights()
+	if err != nil {
+		return nil
+	}
+	return all
 }
 
 // handlePresence lets administrators see what is known of a user:
-// GET /presence?user=alice@example.com
+// GET /presence?user=alice@example.com, or of all of a group: GET /presence?group=Agents
 func (n *node) handlePresence() {
 	n.handleChoices()
 	n.admin.Handle("GET /presence", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if group := r.URL.Query().Get("group"); group != "" {
+			n.answerTeam(w, r, group)
+			return
+		}
 		user, err := jid.Parse(r.URL.Query().Get("user"))
 		if err != nil || user.Local() == "" || !n.router.Local(user) {
 			http.Error(w, "user=alice@example.com is missing, or of no domain here", http.StatusBadRequest)
@@ -103,4 +119,21 @@ func (n *node) handlePresence() {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(report) // the client may be gone
 	}))
+}
+
+// answerTeam tells what is known of all of a group.
+func (n *node) answerTeam(w http.ResponseWriter, r *http.Request, group string) {
+	ctx, cancel := context.WithTimeout(r.Context(), 30*time.Second)
+	defer cancel()
+	all := []presence.Report{}
+	for _, user := range n.composing.teams.All(group) {
+		report, err := n.presence.Report(ctx, user)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		all = append(all, report)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(all) // the client may be gone
 }

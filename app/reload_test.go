@@ -128,6 +128,7 @@ var probes = map[string]func(n *node) any{
 	"presence.shows.out_of_office":  func(n *node) any { return n.presence.Settings().Policy.OutShow },
 	"presence.language":             func(n *node) any { return n.presence.Settings().Texts[presence.Away] },
 	"presence.texts":                func(n *node) any { return n.presence.Settings().Texts[presence.Available] },
+	"presence.supervisors":          func(n *node) any { return slices.Clone(n.composing.teams.Rules()) },
 	"presence.lines":                func(n *node) any { return len(n.composing.lineMap.Users("2001")) },
 	"presence.lines_file":           func(n *node) any { return len(n.composing.lineMap.Users("2002")) },
 	"presence.http.token":           func(n *node) any { return n.composing.lines.Settings().Token },
@@ -221,7 +222,8 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 	}
 	lists := map[string]string{
 		"sip.transports": "tcp", "sip.domains": "pbx.example.com",
-		"presence.lines": "2001=alice", "presence.texts": "available=Here",
+		"presence.supervisors": "Supervisors > Agents",
+		"presence.lines":       "2001=alice", "presence.texts": "available=Here",
 		"domains": "example.com", "http.cors_origins": "https://a.example", "bosh.paths": "/b", "auth.mechanisms": "PLAIN",
 		"certs.hosts": "a.example", "certs.acme.hosts": "a.example",
 		"ldap.urls": "ldap://127.0.0.1:2", "ldap.domains": "localhost", "ldap.enabled.groups": "cn=chat,dc=example,dc=com",

@@ -21,9 +21,10 @@ type Presence struct {
 	Gather        time.Duration `key:"gather" min:"0s" max:"2s" live:"yes"`
 	Shows         Shows         `key:"shows"`
 	Language      string        `key:"language" one:"en de fr es it nl" live:"yes"`
-	Texts         []string      `key:"texts" live:"yes"`      // state=text, in place of those of the language
-	Lines         []string      `key:"lines" live:"yes"`      // line=user
-	LinesFile     string        `key:"lines_file" live:"yes"` // the same, one a row; "" = none
+	Texts         []string      `key:"texts" live:"yes"`       // state=text, in place of those of the language
+	Supervisors   []string      `key:"supervisors" live:"yes"` // group > group
+	Lines         []string      `key:"lines" live:"yes"`       // line=user
+	LinesFile     string        `key:"lines_file" live:"yes"`  // the same, one a row; "" = none
 	HTTP          PresenceHTTP  `key:"http"`
 	Calendars     []Calendar    `key:"calendars"`
 }
@@ -135,8 +136,25 @@ func (p Presence) AllTexts() (map[presence.Name]string, error) {
 	return texts, nil
 }
 
+// Oversights returns who may see whom by groups.
+func (p Presence) Oversights() ([]presence.Oversight, error) {
+	var all []presence.Oversight
+	for _, row := range p.Supervisors {
+		who, team, ok := strings.Cut(row, ">")
+		o := presence.Oversight{Supervisors: strings.TrimSpace(who), Team: strings.TrimSpace(team)}
+		if !ok || o.Supervisors == "" || o.Team == "" || strings.Contains(team, ">") {
+			return nil, fmt.Errorf("%q is not written Supervisors > Agents, with names of groups", row)
+		}
+		all = append(all, o)
+	}
+	return all, nil
+}
+
 func (l *loader) checkPresence() {
 	p := l.cfg.Presence
+	if _, err := p.Oversights(); err != nil {
+		l.add("presence.supervisors", "%v", err)
+	}
 	if _, err := p.AllTexts(); err != nil && !l.has("presence.language") {
 		l.add("presence.texts", "%v", err)
 	}

@@ -18,7 +18,7 @@ type frame struct {
 // post gathers what one event sends, to be given away at once.
 type post struct{ letters []router.Letter }
 
-func newFrame(st *stanza.Stanza) *frame { return &frame{st: st} }
+func newFrame(st *stanza.Stanza) *frame { return &frame{st: discreet(st)} }
 
 // marker stands for the receiver while the frame is encoded.
 var marker = jid.MustParse("0")

@@ -54,6 +54,7 @@ type Config struct {
 	Seen     Seen
 	Settings Settings // of composition
 	Cluster  Cluster  // nil = there are no other nodes
+	Teams    *Teams   // nil = nobody watches others by their groups
 	Choices  Choices  // nil = users choose by what their clients say alone
 	Log      *slog.Logger
 }
@@ -135,6 +136,7 @@ func (s *Service) available(ctx context.Context, st *stanza.Stanza) error {
 	if err != nil || !ok {
 		return s.fail(ctx, st, err)
 	}
+	before := own.Presence
 	initial, took := !own.Available(), own.Available() && own.Priority >= 0
 	if initial {
 		s.recall(ctx, st.From.Bare())
@@ -146,6 +148,9 @@ func (s *Service) available(ctx context.Context, st *stanza.Stanza) error {
 	err = s.fail(ctx, st, s.compose(ctx, st, all, &own))
 	if initial {
 		s.welcome(ctx, own)
+	}
+	if e := s.introduceTeams(ctx, before, own); e != nil {
+		s.cfg.Log.WarnContext(ctx, "teams", "jid", st.From.String(), "err", e)
 	}
 	if prio >= 0 && !took && s.cfg.Kept != nil {
 		if err := s.cfg.Kept.Deliver(ctx, st.From); err != nil {
@@ -177,6 +182,11 @@ func (s *Service) broadcast(ctx context.Context, st *stanza.Stanza, own []router
 				return err
 			}
 		}
+		watching, err := s.overseers(ctx, st.From.Bare())
+		if err != nil {
+			return err
+		}
+		p.addAvailable(f, watching)
 	}
 	if t != nil {
 		f = newFrame(t.owner(st))

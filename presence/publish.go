@@ -266,9 +266,11 @@ func (s *Service) publish(ctx context.Context, user jid.JID, own []router.Bindin
 			add(contact)
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
+	watching, err := s.overseers(ctx, user)
+	if err := errors.Join(append(errs, err)...); err != nil {
 		return err
 	}
+	watchers = append(watchers, watching...)
 	var p post
 	for _, from := range gone {
 		p.addAvailable(newFrame(&stanza.Stanza{Kind: stanza.KindPresence, Type: "unavailable", From: from}), watchers)

@@ -145,10 +145,15 @@ func honest(st *stanza.Stanza) *stanza.Stanza {
 	if _, forged := st.Child(NSComposed, "composed"); !forged {
 		return st
 	}
+	return without(st, composedName)
+}
+
+// without takes out the children of a name.
+func without(st *stanza.Stanza, name stanza.Name) *stanza.Stanza {
 	c := st.Clone()
 	c.Inner, c.Children = nil, nil
 	for _, child := range st.Children {
-		if child.Name != composedName {
+		if child.Name != name {
 			start := len(c.Inner)
 			c.Inner = append(c.Inner, st.ChildBytes(child)...)
 			c.Children = append(c.Children, stanza.Child{Name: child.Name, Start: start, End: len(c.Inner)})
