@@ -3,7 +3,7 @@ package calendar
 import (
 	"container/heap"
 	"context"
-	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -30,16 +30,6 @@ type Answer struct {
 	Flaws   int  // events that could not be read
 }
 
-// Failure is an error that says how to go on.
-type Failure struct {
-	Err   error
-	Own   bool          // of this one calendar, not of its server
-	After time.Duration // when the server wishes to be asked again; 0 = it does not say
-}
-
-func (f *Failure) Error() string { return f.Err.Error() }
-func (f *Failure) Unwrap() error { return f.Err }
-
 // Config is how the calendars of many users are polled.
 type Config struct {
 	Name    string // Evidence.Source and Item
@@ -52,6 +42,11 @@ type Config struct {
 	AtOnce  int                                                // fetches
 	Stay    bool                                               // what was said of users who are gone counts until it expires: others ask for them
 	Log     *slog.Logger
+
+	// FetchAll, for servers that tell of several users in one answer, stands in place
+	// of Fetch; it is asked for up to Batch at a time.
+	FetchAll func(ctx context.Context, asks []Ask) ([]Result, error)
+	Batch    int
 }
 
 const (
@@ -75,6 +70,7 @@ type Poller struct {
 	pause  time.Duration // after failures of the server
 	paused time.Time     // until when
 	warned int           // of how many calendars that cannot be read
+	most   int           // asked for together at present, Batch unless the server failed
 	stats  Stats
 }
 
@@ -101,7 +97,10 @@ type entry struct {
 
 // New makes a poller.
 func New(c Config) *Poller {
-	return &Poller{Config: c, all: map[jid.JID]*entry{}}
+	if c.FetchAll == nil {
+		c.FetchAll, c.Batch = single(c.Fetch), 1
+	}
+	return &Poller{Config: c, all: map[jid.JID]*entry{}, most: max(1, c.Batch)}
 }
 
 // Stats returns how it goes.
@@ -143,8 +142,8 @@ func (p *Poller) Run(ctx context.Context, out chan<- presence.Evidence) error {
 			default:
 				goto wait
 			}
-			e := p.next(time.Now())
-			if e == nil {
+			list := p.next(time.Now())
+			if len(list) == 0 {
 				<-slots
 				break
 			}
@@ -156,7 +155,7 @@ func (p *Poller) Run(ctx context.Context, out chan<- presence.Evidence) error {
 					default:
 					}
 				}()
-				p.fetch(ctx, e, out)
+				p.fetch(ctx, list, out)
 			})
 		}
 	wait:
@@ -201,8 +200,9 @@ func (p *Poller) meet(now time.Time) []presence.Evidence {
 	return gone
 }
 
-// next picks the user who has waited longest, if the server may be asked.
-func (p *Poller) next(now time.Time) *entry {
+// next picks the users who have waited longest, if the server may be asked. Those
+// who are due soon come along with one who is, so that batches stay large.
+func (p *Poller) next(now time.Time) []*entry {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	busy := len(p.all) - len(p.wait)
@@ -210,9 +210,14 @@ func (p *Poller) next(now time.Time) *entry {
 	if now.Before(p.paused) || p.pause > 0 && busy > 0 || len(p.wait) == 0 || p.wait[0].due.After(now) {
 		return nil
 	}
-	first := heap.Pop(&p.wait).(*entry)
-	first.busy = true
-	return first
+	soon := now.Add(p.Refresh / 8)
+	var list []*entry
+	for len(p.wait) > 0 && len(list) < p.most && !p.wait[0].due.After(soon) {
+		e := heap.Pop(&p.wait).(*entry)
+		e.busy = true
+		list = append(list, e)
+	}
+	return list
 }
 
 // delay is how long there is nothing to do, if nothing comes back.
@@ -226,40 +231,73 @@ func (p *Poller) delay(now time.Time) time.Duration {
 	return max(wait, p.paused.Sub(now), 20*time.Millisecond)
 }
 
-// fetch asks for one calendar and says what came back.
-func (p *Poller) fetch(ctx context.Context, e *entry, out chan<- presence.Evidence) {
+// fetch asks for some calendars and says what came back.
+func (p *Poller) fetch(ctx context.Context, list []*entry, out chan<- presence.Evidence) {
 	now := time.Now()
-	ask := Ask{User: e.user, From: now, Until: now.Add(p.Window + spare)}
-	if !e.until.Before(now.Add(p.Window)) {
-		ask.Tag = e.answer.Tag
+	asks := make([]Ask, len(list))
+	for i, e := range list {
+		asks[i] = Ask{User: e.user, From: now, Until: now.Add(p.Window + spare)}
+		if !e.until.Before(now.Add(p.Window)) {
+			asks[i].Tag = e.answer.Tag
+		}
 	}
 	timed, cancel := context.WithTimeout(ctx, p.Timeout)
-	answer, err := p.Fetch(timed, ask)
+	results, err := p.FetchAll(timed, asks)
 	cancel()
 	if ctx.Err() != nil {
 		return
 	}
-	evidence, ok := p.settle(e, ask, answer, err, time.Now())
-	if ok {
-		send(ctx, out, evidence)
+	if err == nil && len(results) != len(asks) {
+		err = fmt.Errorf("asked for %d calendars and got %d", len(asks), len(results))
+	}
+	for _, e := range p.settleAll(list, asks, results, err) {
+		if !send(ctx, out, e) {
+			return
+		}
 	}
 	p.mu.Lock()
-	e.busy = false
-	heap.Push(&p.wait, e)
-	p.mu.Unlock()
+	defer p.mu.Unlock()
+	for _, e := range list {
+		e.busy = false
+		heap.Push(&p.wait, e)
+	}
+}
+
+// settleAll keeps the answers of one fetch, whose users are due together again.
+func (p *Poller) settleAll(list []*entry, asks []Ask, results []Result, err error) []presence.Evidence {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	due := now.Add(jitter(p.Refresh))
+	said := make([]presence.Evidence, 0, len(list))
+	failed := err // of the server, if any
+	for i, e := range list {
+		var r Result
+		if r.Err = err; err == nil {
+			r = results[i]
+		}
+		if r.Err != nil {
+			if p.failed(e, r.Err, now); !isOwn(r.Err) {
+				failed = r.Err
+			}
+			continue
+		}
+		said = append(said, p.settle(e, asks[i], r.Answer, due, now))
+	}
+	if fewer(err) { // half at once, then more by and by
+		p.most = max(1, len(list)/2)
+	} else if failed == nil || isOwn(failed) {
+		p.most = min(max(1, p.Batch), p.most+max(1, p.Batch/50))
+		if p.pause > 0 {
+			p.Log.Info("calendars answer again", "source", p.Name)
+			p.pause, p.paused = 0, time.Time{}
+		}
+	}
+	return said
 }
 
 // settle keeps an answer and says when to ask again.
-func (p *Poller) settle(e *entry, ask Ask, answer Answer, err error, now time.Time) (presence.Evidence, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err != nil {
-		p.failed(e, err, now)
-		return presence.Evidence{}, false
-	}
-	if p.pause > 0 {
-		p.Log.Info("calendars answer again", "source", p.Name)
-	}
+func (p *Poller) settle(e *entry, ask Ask, answer Answer, due, now time.Time) presence.Evidence {
 	if answer.Same {
 		p.stats.Same++
 	} else {
@@ -269,44 +307,14 @@ func (p *Poller) settle(e *entry, ask Ask, answer Answer, err error, now time.Ti
 		}
 		e.answer, e.until = answer, ask.Until
 	}
-	p.pause, p.paused, e.failures, p.stats.LastGood = 0, time.Time{}, 0, now
-	e.due, e.sent = now.Add(jitter(p.Refresh)), true
+	e.failures, p.stats.LastGood = 0, now
+	e.due, e.sent = due, true
 	end := now.Add(p.Window)
 	list := slices.DeleteFunc(slices.Clone(e.answer.Periods), func(q presence.Period) bool {
 		return !q.Until.After(now) || !q.From.Before(end)
 	})
 	p.tick(now)
-	return presence.Evidence{User: e.user, Source: p.Name, Item: p.Name, Periods: list, Seq: p.seq, Expires: now.Add(p.Keep)}, true
-}
-
-func (p *Poller) failed(e *entry, err error, now time.Time) {
-	p.stats.Failed++
-	var f *Failure
-	if errors.As(err, &f) && f.Own {
-		if e.failures++; e.failures == 1 {
-			level := slog.LevelWarn
-			if p.warned++; p.warned > maxWarned { // many may have no calendar at all
-				level = slog.LevelDebug
-			}
-			p.Log.Log(context.Background(), level, "calendar cannot be read", "source", p.Name, "jid", e.user.String(), "err", err)
-		}
-		e.due = now.Add(jitter(min(maxOwn, p.Refresh<<min(e.failures-1, 6))))
-		return
-	}
-	if p.pause == 0 {
-		p.Log.Warn("calendars do not answer, what they said counts until it expires", "source", p.Name, "err", err)
-	}
-	// Those on their way when a server dies fail together and count once.
-	if !now.Before(p.paused) {
-		p.pause = min(maxPause, max(firstPause, 2*p.pause))
-		wait := jitter(p.pause)
-		if f != nil && f.After > 0 {
-			wait = max(wait, min(f.After, time.Hour))
-		}
-		p.paused = now.Add(wait)
-	}
-	e.failures++
-	e.due = now.Add(jitter(min(p.Refresh, firstPause<<min(e.failures, 12))))
+	return presence.Evidence{User: e.user, Source: p.Name, Item: p.Name, Periods: list, Seq: p.seq, Expires: now.Add(p.Keep)}
 }
 
 // tick numbers what is said by the time, so that it is above what was said before a

@@ -55,6 +55,11 @@ func start(t *testing.T, w *world, users func() []jid.JID) (*calendar.Poller, fu
 		Name: "cal", Users: users, Fetch: w.fetch, Refresh: 5 * time.Minute, Window: 48 * time.Hour, Keep: 20 * time.Minute,
 		Timeout: 10 * time.Second, AtOnce: 8, Log: slog.New(slog.DiscardHandler),
 	})
+	return p, run(t, p)
+}
+
+func run(t *testing.T, p *calendar.Poller) func() map[jid.JID]presence.Evidence {
+	t.Helper()
 	out := make(chan presence.Evidence)
 	var mu sync.Mutex
 	said := map[jid.JID]presence.Evidence{}
@@ -78,7 +83,7 @@ func start(t *testing.T, w *world, users func() []jid.JID) (*calendar.Poller, fu
 		}
 	}()
 	t.Cleanup(func() { cancel(); <-done; <-done })
-	return p, func() map[jid.JID]presence.Evidence {
+	return func() map[jid.JID]presence.Evidence {
 		mu.Lock()
 		defer mu.Unlock()
 		return maps.Clone(said)
@@ -168,6 +173,63 @@ func TestPollUsersGo(t *testing.T) {
 		synctest.Wait()
 		if u := people(3); said()[u[0]].Expires.IsZero() || !said()[u[1]].Expires.IsZero() || !said()[u[2]].Expires.IsZero() {
 			t.Errorf("%+v", said())
+		}
+	})
+}
+
+func TestPollBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var sizes []int
+		overcharged := false
+		all := append(people(1000), jid.MustParse("odd@example.com"))
+		p := calendar.New(calendar.Config{
+			Name: "cal", Users: func() []jid.JID { return all }, Refresh: 5 * time.Minute, Window: 48 * time.Hour, Keep: 20 * time.Minute,
+			Timeout: 10 * time.Second, AtOnce: 2, Batch: 100, Log: slog.New(slog.DiscardHandler),
+			FetchAll: func(ctx context.Context, asks []calendar.Ask) ([]calendar.Result, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				sizes = append(sizes, len(asks))
+				if overcharged && len(asks) > 30 {
+					return nil, context.DeadlineExceeded
+				}
+				results := make([]calendar.Result, len(asks))
+				for i, ask := range asks {
+					if ask.User.Local() == "odd" {
+						results[i].Err = &calendar.Failure{Err: errors.New("no mailbox"), Own: true}
+					}
+				}
+				return results, nil
+			},
+		})
+		take := func() []int {
+			mu.Lock()
+			defer mu.Unlock()
+			list := sizes
+			sizes = nil
+			return list
+		}
+		said := run(t, p)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n := take(); len(said()) != 1000 || len(n) != 11 {
+			t.Fatalf("%d known, asked for %v", len(said()), n)
+		}
+		// They stay together for hours, whatever the jitter.
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		if n := take(); len(n) < 24*10 || len(n) > 32*13 {
+			t.Errorf("%d requests in 24 to 32 rounds: %v", len(n), n)
+		}
+		mu.Lock()
+		overcharged = true
+		mu.Unlock()
+		time.Sleep(30 * time.Minute)
+		synctest.Wait()
+		for u, e := range said() {
+			if !e.Expires.After(time.Now()) {
+				t.Fatalf("%s is lost when batches are too large: %+v", u, e)
+			}
 		}
 	})
 }
