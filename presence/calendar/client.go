@@ -41,20 +41,9 @@ func NewClient(c ClientConfig) (*Client, error) {
 	if err := CheckURL(Expand(c.URL, jid.MustParse("user@example.com")), c.Plain); err != nil {
 		return nil, err
 	}
-	t := &http.Transport{
-		Proxy: http.ProxyFromEnvironment, MaxConnsPerHost: max(1, c.AtOnce), MaxIdleConnsPerHost: max(1, c.AtOnce), IdleConnTimeout: time.Minute,
-		TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: 64 << 10, ForceAttemptHTTP2: true,
-		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
-	}
-	if c.CAFile != "" {
-		pem, err := os.ReadFile(c.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("read authorities: %w", err)
-		}
-		t.TLSClientConfig.RootCAs = x509.NewCertPool()
-		if !t.TLSClientConfig.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read authorities: %s has no certificate", c.CAFile)
-		}
+	t, err := Transport(c.CAFile, c.AtOnce)
+	if err != nil {
+		return nil, err
 	}
 	client := &Client{c: c, http: &http.Client{Transport: t}}
 	client.http.CheckRedirect = func(r *http.Request, via []*http.Request) error {
@@ -78,6 +67,28 @@ func NewClient(c ClientConfig) (*Client, error) {
 	return client, nil
 }
 
+// Transport is for servers of calendars: with few connections, and TLS only with those
+// whom the authorities of a PEM file have signed, or the system's if there is no file.
+func Transport(caFile string, atOnce int) (*http.Transport, error) {
+	t := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, MaxConnsPerHost: max(1, atOnce), MaxIdleConnsPerHost: max(1, atOnce), IdleConnTimeout: time.Minute,
+		TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: 64 << 10, ForceAttemptHTTP2: true,
+		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
+	}
+	if caFile == "" {
+		return t, nil
+	}
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, fmt.Errorf("read authorities: %w", err)
+	}
+	t.TLSClientConfig.RootCAs = x509.NewCertPool()
+	if !t.TLSClientConfig.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("read authorities: %s has no certificate", caFile)
+	}
+	return t, nil
+}
+
 // CheckURL says what is wrong with an address.
 func CheckURL(text string, plain bool) error {
 	u, err := url.Parse(text)
@@ -98,6 +109,11 @@ func loopback(host string) bool {
 	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
 }
 
+// Fill puts a user into the placeholders of a name, such as a mail address.
+func Fill(pattern string, user jid.JID) string {
+	return strings.NewReplacer("{user}", user.Local(), "{domain}", user.Domain(), "{jid}", user.Bare().String()).Replace(pattern)
+}
+
 // Expand fills the placeholders of an address.
 func Expand(pattern string, user jid.JID) string {
 	return strings.NewReplacer("{user}", url.PathEscape(user.Local()), "{domain}", url.PathEscape(user.Domain()), "{jid}", url.PathEscape(user.Bare().String())).Replace(pattern)
@@ -114,7 +130,7 @@ func (c *Client) Do(ctx context.Context, user jid.JID, method string, header map
 	for name, value := range header {
 		r.Header.Set(name, value)
 	}
-	name, password, found := strings.NewReplacer("{user}", user.Local(), "{domain}", user.Domain(), "{jid}", user.Bare().String()).Replace(c.c.Username), c.c.Password, c.c.Username != ""
+	name, password, found := Fill(c.c.Username, user), c.c.Password, c.c.Username != ""
 	if c.own != nil {
 		if err := c.own.load(); err != nil {
 			return nil, err
@@ -133,7 +149,7 @@ func (c *Client) Do(ctx context.Context, user jid.JID, method string, header map
 		return nil, fmt.Errorf("ask for a calendar: %w", err)
 	}
 	if resp.StatusCode/100 == 2 || resp.StatusCode == http.StatusNotModified {
-		resp.Body = &limited{ReadCloser: resp.Body, left: limit}
+		resp.Body = Limit(resp.Body, limit)
 		return resp, nil
 	}
 	_, _ = io.CopyN(io.Discard, resp.Body, 4096) // so that the connection can be used again
@@ -142,10 +158,24 @@ func (c *Client) Do(ctx context.Context, user jid.JID, method string, header map
 	if resp.StatusCode == http.StatusUnauthorized && c.own == nil && !strings.Contains(c.c.Username, "{") {
 		f.Own = false // the service account's: thousands of wrong sign-ins would lock it
 	}
-	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && seconds > 0 && seconds < 1<<20 {
-		f.After = time.Duration(seconds) * time.Second
-	}
+	f.After = RetryAfter(resp.Header.Get("Retry-After"))
 	return nil, f
+}
+
+// RetryAfter is how long a server wishes to be left alone, 0 if it does not say.
+func RetryAfter(text string) time.Duration {
+	if seconds, err := strconv.Atoi(text); err == nil && seconds > 0 && seconds < 1<<20 {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return max(0, min(time.Until(at), 1<<20*time.Second))
+	}
+	return 0
+}
+
+// Limit has a body fail, as too big, when there is more than so many bytes.
+func Limit(body io.ReadCloser, bytes int64) io.ReadCloser {
+	return &limited{ReadCloser: body, left: bytes}
 }
 
 // limited fails when there is more than the limit.

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Result is what was had of one of several calendars.
@@ -75,4 +78,15 @@ func (p *Poller) failed(e *entry, err error, now time.Time) {
 	}
 	e.failures++
 	e.due = now.Add(jitter(min(p.Refresh, firstPause<<min(e.failures, 12))))
+}
+
+// Brief is the beginning of what a server says of an error, fit for a log.
+func Brief(text string, most int) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r == utf8.RuneError || unicode.Is(unicode.C, r) {
+			return ' '
+		}
+		return r
+	}, text[:min(len(text), most)])
+	return strings.TrimSpace(text)
 }

@@ -172,6 +172,9 @@ func (z *zones) find(id string) clock {
 	return z.floating
 }
 
+// Location finds a zone by its IANA or Windows name; nil if there is none.
+func Location(id string) *time.Location { return location(id) }
+
 // location finds a zone by its IANA or Windows name.
 func location(id string) *time.Location {
 	if name, ok := windows[id]; ok {
