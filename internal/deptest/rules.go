@@ -62,6 +62,7 @@ var homes = []struct {
 	{"go.uber.org/zap", []string{"certs/acme"}, "log/slog is what all log with; certmagic wants to be given it"},
 	{"github.com/emiago/sipgo", []string{"presence/sip"}, "others see evidence"},
 	{"github.com/icholy/digest", []string{"presence/sip"}, "it is how SIP signs in"},
+	{"github.com/Azure/go-ntlmssp", []string{"presence/calendar/ews"}, "only Exchange is signed in to by NTLM"},
 	{"github.com/hashicorp/memberlist", []string{"cluster"}, "others see cluster.View"},
 	{"github.com/teambition/rrule-go", nil, "it never ends for some rules; presence/calendar has its own, and asks this one in tests alone"},
 	{"github.com/klauspost/compress", []string{"bosh", "web"}, "bodies are packed at the doors"},

@@ -89,6 +89,11 @@ func Transport(caFile string, atOnce int) (*http.Transport, error) {
 	return t, nil
 }
 
+// Replayable is the name of a header that, without a value, is not sent and tells
+// net/http that a POST only asks: it may go over another connection when the server
+// has closed the one that was kept.
+const Replayable = "X-Idempotency-Key"
+
 // CheckURL says what is wrong with an address.
 func CheckURL(text string, plain bool) error {
 	u, err := url.Parse(text)

@@ -98,6 +98,7 @@ func (s *Source) post(ctx context.Context, token, path string, body any) (*http.
 		r.Header.Set(name, value)
 	}
 	r.Header.Set("User-Agent", "deskline")
+	r.Header[calendar.Replayable] = nil
 	r.Header.Set("Authorization", "Bearer "+token)
 	resp, err := s.http.Do(r)
 	if err != nil {
