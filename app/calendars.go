@@ -29,6 +29,9 @@ func calendars(cfg configs.Config, users func() []jid.JID, log *slog.Logger) ([]
 }
 
 func newCalendar(c configs.Calendar, users func() []jid.JID, log *slog.Logger) (*calendar.Poller, error) {
+	if c.Exchange() {
+		return newExchange(c, users, log)
+	}
 	client, err := calendarClient(c)
 	if err != nil {
 		return nil, err

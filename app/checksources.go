@@ -55,6 +55,9 @@ func checkSources(ctx context.Context, cfg configs.Config) []CheckResult {
 
 func checkCalendar(ctx context.Context, name string, c configs.Calendar, domain string) CheckResult {
 	r := CheckResult{Name: name, Detail: c.Name + ", " + c.URL + c.File}
+	if c.Exchange() {
+		return checkExchange(ctx, r, c, domain)
+	}
 	if _, r.Err = newCalendar(c, nil, discard()); r.Err != nil || c.URL == "" {
 		return r
 	}

@@ -13,7 +13,7 @@ import (
 // Calendar is where users have a calendar, one of presence.calendars.
 type Calendar struct {
 	Name         string        `key:"name"`          // in what the node tells; each once
-	Kind         string        `key:"kind"`          // ics or caldav
+	Kind         string        `key:"kind"`          // ics, caldav, graph or ews
 	URL          string        `key:"url"`           // with {user}, {domain} or {jid}
 	File         string        `key:"file"`          // of kind ics, in place of a URL
 	Users        []string      `key:"users"`         // who have such a calendar; empty = all
@@ -24,6 +24,15 @@ type Calendar struct {
 	Plain        bool          `key:"plain"`         // http:// off this machine
 	Zone         string        `key:"zone"`          // of times that have none; "" = as the calendar says, or UTC
 	Query        string        `key:"query"`         // of caldav: auto, freebusy, events
+	Mailbox      string        `key:"mailbox"`       // of graph and ews: its address, placeholders as in url
+	AskAs        string        `key:"ask_as"`        // of graph and ews: the mailbox in whose name is asked
+	Auth         string        `key:"auth"`          // of ews: ntlm, basic, oauth
+	Tenant       string        `key:"tenant"`        // of Microsoft Entra ID, where tokens are had
+	TokenURL     string        `key:"token_url"`     // in place of a tenant
+	ClientID     string        `key:"client_id"`
+	SecretFile   string        `key:"client_secret_file"`
+	CertFile     string        `key:"client_cert_file"` // PEM, in place of a secret
+	KeyFile      string        `key:"client_key_file"`
 	Refresh      time.Duration `key:"refresh" min:"1s" max:"24h"`
 	Keep         time.Duration `key:"keep" min:"1m" max:"168h"` // what a calendar said counts as long without an answer
 	Window       time.Duration `key:"window" min:"1h" max:"720h"`
@@ -34,7 +43,7 @@ type Calendar struct {
 
 func (Calendar) item() any {
 	return Calendar{
-		Kind: "caldav", Query: "auto", Refresh: 5 * time.Minute, Keep: time.Hour, Window: 48 * time.Hour,
+		Kind: "caldav", Query: "auto", Mailbox: "{jid}", Auth: "ntlm", Refresh: 5 * time.Minute, Keep: time.Hour, Window: 48 * time.Hour,
 		Timeout: 30 * time.Second, AtOnce: 8, Size: 16 << 20,
 	}
 }
@@ -55,13 +64,18 @@ func (l *loader) checkCalendars() {
 		if slices.ContainsFunc(all[:at], func(o Calendar) bool { return o.Name == c.Name }) {
 			add("name", "%q is there twice", c.Name)
 		}
-		if c.Kind != "ics" && c.Kind != "caldav" {
-			add("kind", "%q is none of ics, caldav", c.Kind)
+		if !slices.Contains([]string{"ics", "caldav", "graph", "ews"}, c.Kind) {
+			add("kind", "%q is none of ics, caldav, graph, ews", c.Kind)
 		}
 		if !slices.Contains([]string{"auto", "freebusy", "events"}, c.Query) {
 			add("query", "%q is none of auto, freebusy, events", c.Query)
 		}
-		checkCalendarPlace(c, add)
+		if c.Exchange() {
+			checkExchange(c, add)
+		} else {
+			checkCalendarPlace(c, add)
+		}
+		checkCalendarKind(c, add)
 		if c.Keep < 2*c.Refresh {
 			add("keep", "%v is below twice refresh, so that what is known would expire between two looks", encode(reflect.ValueOf(c.Keep)))
 		}

@@ -277,7 +277,7 @@ func (p *Poller) settleAll(list []*entry, asks []Ask, results []Result, err erro
 			r = results[i]
 		}
 		if r.Err != nil {
-			if p.failed(e, r.Err, now); !isOwn(r.Err) {
+			if p.failed(e, r.Err, now); !Own(r.Err) {
 				failed = r.Err
 			}
 			continue
@@ -286,7 +286,7 @@ func (p *Poller) settleAll(list []*entry, asks []Ask, results []Result, err erro
 	}
 	if fewer(err) { // half at once, then more by and by
 		p.most = max(1, len(list)/2)
-	} else if failed == nil || isOwn(failed) {
+	} else if failed == nil || Own(failed) {
 		p.most = min(max(1, p.Batch), p.most+max(1, p.Batch/50))
 		if p.pause > 0 {
 			p.Log.Info("calendars answer again", "source", p.Name)

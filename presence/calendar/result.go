@@ -27,7 +27,8 @@ type Failure struct {
 func (f *Failure) Error() string { return f.Err.Error() }
 func (f *Failure) Unwrap() error { return f.Err }
 
-func isOwn(err error) bool {
+// Own reports whether an error is of one calendar alone: its server answers.
+func Own(err error) bool {
 	var f *Failure
 	return errors.As(err, &f) && f.Own
 }
@@ -52,7 +53,7 @@ func single(fetch func(context.Context, Ask) (Answer, error)) func(context.Conte
 // failed says when to ask again, for one calendar or for all of the server.
 func (p *Poller) failed(e *entry, err error, now time.Time) {
 	p.stats.Failed++
-	if isOwn(err) {
+	if Own(err) {
 		if e.failures++; e.failures == 1 {
 			level := slog.LevelWarn
 			if p.warned++; p.warned > maxWarned { // many may have no calendar at all

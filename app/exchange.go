@@ -1,0 +1,93 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/deskline/deskline/configs"
+	"github.com/deskline/deskline/presence/calendar"
+	"github.com/deskline/deskline/presence/calendar/entra"
+	"github.com/deskline/deskline/presence/calendar/ews"
+	"github.com/deskline/deskline/presence/calendar/graph"
+	"github.com/deskline/deskline/xmpp/jid"
+)
+
+// newExchange makes a source of calendars in mailboxes.
+func newExchange(c configs.Calendar, users func() []jid.JID, log *slog.Logger) (*calendar.Poller, error) {
+	p := calendar.Config{
+		Name: c.Name, Users: only(c.Users, users), Refresh: c.Refresh, Window: c.Window, Keep: c.Keep, Timeout: c.Timeout, AtOnce: c.AtOnce, Stay: true, Log: log,
+	}
+	var tokens *entra.Tokens
+	if c.OAuth() {
+		var err error
+		tokens, err = entra.New(entra.Config{
+			URL: c.Tokens(), ClientID: c.ClientID, Scope: c.Scope(), SecretFile: c.SecretFile, CertFile: c.CertFile, KeyFile: c.KeyFile, CAFile: c.CAFile, Plain: c.Plain,
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if c.Kind == "graph" {
+		s, err := graph.New(graph.Config{
+			URL: c.Address(), Plain: c.Plain, CAFile: c.CAFile, Tokens: tokens, Mailbox: c.Mailbox, AskAs: c.AskAs, AtOnce: c.AtOnce, Bytes: int64(c.Size),
+		})
+		if err != nil {
+			return nil, err
+		}
+		p.FetchAll, p.Batch = s.FetchAll, s.Batch()
+		return calendar.New(p), nil
+	}
+	e := ews.Config{
+		URL: c.Address(), Plain: c.Plain, CAFile: c.CAFile, Basic: c.Auth == "basic", Username: c.Username, PasswordFile: c.PasswordFile,
+		Mailbox: c.Mailbox, AskAs: c.AskAs, AtOnce: c.AtOnce, Bytes: int64(c.Size),
+	}
+	if tokens != nil {
+		e.Tokens = tokens
+	}
+	s, err := ews.New(e)
+	if err != nil {
+		return nil, err
+	}
+	p.FetchAll, p.Batch = s.FetchAll, ews.Mailboxes
+	return calendar.New(p), nil
+}
+
+// checkExchange asks a server for one calendar: that of the first user who is named.
+// Where nobody is, the sign-in alone can be tried, with somebody who is not there.
+func checkExchange(ctx context.Context, r CheckResult, c configs.Calendar, domain string) CheckResult {
+	r.Detail = c.Name + ", " + c.Address()
+	p, err := newExchange(c, nil, discard())
+	if err != nil {
+		r.Err = err
+		return r
+	}
+	name := "nobody@" + domain
+	if len(c.Users) > 0 {
+		name = c.Users[0]
+	}
+	user, err := jid.Parse(name)
+	if err != nil {
+		r.Err = err
+		return r
+	}
+	now := time.Now()
+	timed, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	answers, err := p.FetchAll(timed, []calendar.Ask{{User: user, From: now, Until: now.Add(c.Window)}})
+	if err == nil {
+		err = answers[0].Err
+	}
+	switch own := calendar.Own(err); {
+	case own && len(c.Users) == 0:
+		r.Detail += fmt.Sprintf(", answers; tried with somebody who is not there, since users names nobody: %v", err)
+	case own:
+		r.Warning = fmt.Sprintf("the calendar of %s cannot be read: %v", user, err)
+	case err != nil:
+		r.Err = err
+	default:
+		r.Detail += fmt.Sprintf(", answered in %s", time.Since(now).Round(time.Millisecond))
+	}
+	return r
+}
