@@ -47,6 +47,10 @@ type Config struct {
 	// of Fetch; it is asked for up to Batch at a time.
 	FetchAll func(ctx context.Context, asks []Ask) ([]Result, error)
 	Batch    int
+
+	// Watch, if there is one, hears of changes until ctx ends and says whose. What it
+	// misses is found by the next look.
+	Watch func(ctx context.Context, users func() []jid.JID, changed func(jid.JID)) error
 }
 
 const (
@@ -70,6 +74,7 @@ type Poller struct {
 	pause  time.Duration // after failures of the server
 	paused time.Time     // until when
 	warned int           // of how many calendars that cannot be read
+	wake   chan struct{} // there is something to do
 	most   int           // asked for together at present, Batch unless the server failed
 	stats  Stats
 }
@@ -87,8 +92,10 @@ type Stats struct {
 type entry struct {
 	user     jid.JID
 	due      time.Time
-	busy     bool // being fetched
-	at       int  // in the queue
+	busy     bool      // being fetched
+	at       int       // in the queue
+	asked    time.Time // last
+	again    bool      // it changed while being fetched
 	answer   Answer
 	until    time.Time // the answer is complete up to then
 	sent     bool
@@ -100,7 +107,7 @@ func New(c Config) *Poller {
 	if c.FetchAll == nil {
 		c.FetchAll, c.Batch = single(c.Fetch), 1
 	}
-	return &Poller{Config: c, all: map[jid.JID]*entry{}, most: max(1, c.Batch)}
+	return &Poller{Config: c, all: map[jid.JID]*entry{}, most: max(1, c.Batch), wake: make(chan struct{}, 1)}
 }
 
 // Stats returns how it goes.
@@ -117,7 +124,9 @@ func (p *Poller) Run(ctx context.Context, out chan<- presence.Evidence) error {
 	var g sync.WaitGroup
 	defer g.Wait()
 	slots := make(chan struct{}, max(1, p.AtOnce))
-	wake := make(chan struct{}, 1) // a fetch has ended
+	if p.Watch != nil {
+		g.Go(func() { _ = p.Watch(ctx, p.Users, p.Touch) })
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var looked time.Time
@@ -126,7 +135,7 @@ func (p *Poller) Run(ctx context.Context, out chan<- presence.Evidence) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-timer.C:
-		case <-wake:
+		case <-p.wake:
 		}
 		if now := time.Now(); now.Sub(looked) >= lookAround || looked.IsZero() {
 			looked = now
@@ -150,10 +159,7 @@ func (p *Poller) Run(ctx context.Context, out chan<- presence.Evidence) error {
 			g.Go(func() {
 				defer func() {
 					<-slots
-					select {
-					case wake <- struct{}{}:
-					default:
-					}
+					p.rouse()
 				}()
 				p.fetch(ctx, list, out)
 			})
@@ -236,6 +242,7 @@ func (p *Poller) fetch(ctx context.Context, list []*entry, out chan<- presence.E
 	now := time.Now()
 	asks := make([]Ask, len(list))
 	for i, e := range list {
+		e.asked = now
 		asks[i] = Ask{User: e.user, From: now, Until: now.Add(p.Window + spare)}
 		if !e.until.Before(now.Add(p.Window)) {
 			asks[i].Tag = e.answer.Tag
@@ -259,6 +266,9 @@ func (p *Poller) fetch(ctx context.Context, list []*entry, out chan<- presence.E
 	defer p.mu.Unlock()
 	for _, e := range list {
 		e.busy = false
+		if e.again {
+			e.again, e.due = false, p.soon(e, time.Now())
+		}
 		heap.Push(&p.wait, e)
 	}
 }

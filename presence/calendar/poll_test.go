@@ -233,3 +233,33 @@ func TestPollBatches(t *testing.T) {
 		}
 	})
 }
+
+func TestPollTouched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{took: 100 * time.Millisecond}
+		all := people(50)
+		p, _ := start(t, w, func() []jid.JID { return all })
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		w.asked.Store(0)
+		for range 20 {
+			p.Touch(all[7])
+		}
+		p.Touch(jid.MustParse("else@example.com"))
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		if n := w.asked.Load(); n != 1 {
+			t.Errorf("asked %d times in the seconds after a change", n)
+		}
+		for range 100 { // one that changes all the time
+			p.Touch(all[7])
+			time.Sleep(50 * time.Millisecond)
+		}
+		p.Touch(all[7])
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if n := w.asked.Load(); n < 2 || n > 3 {
+			t.Errorf("asked %d times", n)
+		}
+	})
+}

@@ -46,7 +46,8 @@ type Config struct {
 // Source fetches free and busy times.
 type Source struct {
 	c       Config
-	http    *http.Client // of all but NTLM
+	t       *http.Transport
+	shared  *line        // of all but NTLM
 	lines   chan *line   // of NTLM, which signs in connections
 	refused atomic.Int32 // sign-ins, one after another
 }
@@ -69,9 +70,13 @@ func New(c Config) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.http = client(t)
+	var header map[string]string
+	if c.AskAs != "" {
+		header = map[string]string{"X-AnchorMailbox": c.AskAs} // routes to the server of who is impersonated
+	}
+	s.t, s.shared = t, &line{http: client(t), header: header}
 	for range cap(s.lines) {
-		s.lines <- newLine(t.Clone())
+		s.lines <- s.newLine(header)
 	}
 	return s, nil
 }
@@ -179,13 +184,50 @@ func schemes(h http.Header) string {
 	return strings.Join(names[:min(len(names), 5)], ", ")
 }
 
-// call sends an envelope, signed in by whichever way.
+// call sends an envelope, over one of the connections there are.
 func (s *Source) call(ctx context.Context, envelope string) (*http.Response, error) {
+	if s.c.Tokens != nil || s.c.Basic {
+		return s.send(ctx, s.shared, envelope)
+	}
+	var l *line
+	select {
+	case l = <-s.lines:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	resp, err := s.send(ctx, l, envelope)
+	if err != nil {
+		s.lines <- l
+		return nil, err
+	}
+	resp.Body = &leased{ReadCloser: resp.Body, give: func() { s.lines <- l }}
+	return resp, nil
+}
+
+// leased gives a line back when the body of its answer is closed.
+type leased struct {
+	io.ReadCloser
+	give func()
+}
+
+func (l *leased) Close() error {
+	err := l.ReadCloser.Close()
+	if l.give != nil {
+		l.give()
+		l.give = nil
+	}
+	return err
+}
+
+// send sends an envelope, signed in by whichever way.
+func (s *Source) send(ctx context.Context, l *line, envelope string) (*http.Response, error) {
 	if s.c.Tokens == nil && !s.c.Basic {
-		return s.byNTLM(ctx, envelope)
+		resp, err := s.byNTLM(ctx, l, envelope)
+		l.signed = err == nil && resp.StatusCode != http.StatusUnauthorized
+		return resp, err
 	}
 	for again := false; ; again = true {
-		r, err := s.request(ctx, envelope)
+		r, err := s.request(ctx, l, envelope)
 		if err != nil {
 			return nil, err
 		}
@@ -202,7 +244,7 @@ func (s *Source) call(ctx context.Context, envelope string) (*http.Response, err
 			}
 			r.SetBasicAuth(s.c.Username, password)
 		}
-		resp, err := s.http.Do(r)
+		resp, err := l.http.Do(r)
 		if err != nil {
 			return nil, fmt.Errorf("ask Exchange: %w", err)
 		}
@@ -214,7 +256,7 @@ func (s *Source) call(ctx context.Context, envelope string) (*http.Response, err
 	}
 }
 
-func (s *Source) request(ctx context.Context, envelope string) (*http.Request, error) {
+func (s *Source) request(ctx context.Context, l *line, envelope string) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.c.URL, strings.NewReader(envelope))
 	if err != nil {
 		return nil, errors.New("ask Exchange: the address cannot be used")
@@ -223,8 +265,8 @@ func (s *Source) request(ctx context.Context, envelope string) (*http.Request, e
 	r.Header.Set("Accept", "text/xml")
 	r.Header.Set("User-Agent", "deskline")
 	r.Header[calendar.Replayable] = nil
-	if s.c.AskAs != "" {
-		r.Header.Set("X-AnchorMailbox", s.c.AskAs) // routes to the server of who is impersonated
+	for name, value := range l.header {
+		r.Header.Set(name, value)
 	}
 	return r, nil
 }

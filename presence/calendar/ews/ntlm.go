@@ -26,15 +26,17 @@ import (
 // messages have to go over the same one, and what follows needs none.
 type line struct {
 	http   *http.Client
+	header map[string]string // of each request
 	signed bool
 }
 
-func newLine(t *http.Transport) *line {
+func (s *Source) newLine(header map[string]string) *line {
+	t := s.t.Clone()
 	t.MaxConnsPerHost, t.MaxIdleConnsPerHost = 1, 1
 	t.ForceAttemptHTTP2 = false // it shares connections
 	t.Protocols = new(http.Protocols)
 	t.Protocols.SetHTTP1(true)
-	return &line{http: client(t)}
+	return &line{http: client(t), header: header}
 }
 
 // drain reads what little there is of an answer, so that its connection is used again.
@@ -43,43 +45,10 @@ func drain(resp *http.Response) {
 	_ = resp.Body.Close()
 }
 
-// byNTLM sends an envelope over a connection that is signed in.
-func (s *Source) byNTLM(ctx context.Context, envelope string) (*http.Response, error) {
-	var l *line
-	select {
-	case l = <-s.lines:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	resp, err := s.over(ctx, l, envelope)
-	if err != nil {
-		l.signed = false
-		s.lines <- l
-		return nil, err
-	}
-	l.signed = resp.StatusCode != http.StatusUnauthorized
-	resp.Body = &leased{ReadCloser: resp.Body, give: func() { s.lines <- l }}
-	return resp, nil
-}
-
-// leased gives a line back when the body of its answer is closed.
-type leased struct {
-	io.ReadCloser
-	give func()
-}
-
-func (l *leased) Close() error {
-	err := l.ReadCloser.Close()
-	if l.give != nil {
-		l.give()
-		l.give = nil
-	}
-	return err
-}
-
-func (s *Source) over(ctx context.Context, l *line, envelope string) (*http.Response, error) {
+// byNTLM sends an envelope over a connection that is signed in, or is now.
+func (s *Source) byNTLM(ctx context.Context, l *line, envelope string) (*http.Response, error) {
 	send := func(body, authorization string) (*http.Response, error) {
-		r, err := s.request(ctx, body)
+		r, err := s.request(ctx, l, body)
 		if err != nil {
 			return nil, err
 		}
