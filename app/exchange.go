@@ -51,6 +51,9 @@ func newExchange(c configs.Calendar, users func() []jid.JID, log *slog.Logger) (
 		return nil, err
 	}
 	p.FetchAll, p.Batch = s.FetchAll, ews.Mailboxes
+	if c.Watch {
+		p.Watch = s.Watch(log)
+	}
 	return calendar.New(p), nil
 }
 

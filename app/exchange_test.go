@@ -73,7 +73,7 @@ admin: {listen: "127.0.0.1:0"}
 presence:
   calendars:
     - {name: cloud, kind: graph, url: "` + cloud.URL + `/v1.0", token_url: "` + cloud.URL + `/token", client_id: app, client_secret_file: ` + dir + `/secret, users: [alice@example.com]}
-    - {name: here, kind: ews, url: "` + exchange.Address() + `", username: 'EXAMPLE\presence', password_file: ` + dir + `/password, mailbox: "{user}@mail.example.com"}
+    - {name: here, kind: ews, url: "` + exchange.Address() + `", username: 'EXAMPLE\presence', password_file: ` + dir + `/password, watch: true, mailbox: "{user}@mail.example.com"}
 `
 	cfg, err := configs.Parse([]byte(yaml))
 	if err != nil {
@@ -91,14 +91,25 @@ presence:
 		go func() { ended <- s.Run(ctx, out) }()
 	}
 	said := map[string]presence.Evidence{}
-	for limit := time.After(time.Minute); len(said) < 2; {
-		select {
-		case e := <-out:
-			said[e.Source+" "+e.User.String()] = e
-		case <-limit:
-			t.Fatalf("only %v", said)
+	hear := func(what string, is func() bool) {
+		for limit := time.After(time.Minute); !is(); {
+			select {
+			case e := <-out:
+				said[e.Source+" "+e.User.String()] = e
+			case <-limit:
+				t.Fatalf("%s: only %v", what, said)
+			}
 		}
 	}
+	hear("both are known", func() bool { return len(said) == 2 })
+	before := said["here bob@example.com"]
+	for exchange.Subscriptions() == 0 {
+		<-time.After(5 * time.Millisecond)
+	}
+	exchange.Do(func() { exchange.Mailboxes["bob@mail.example.com"] = nil })
+	exchange.Change("bob@mail.example.com")
+	hear("a change is known long before the next look", func() bool { return len(said["here bob@example.com"].Periods) == 0 })
+	said["here bob@example.com"] = before
 	cancel()
 	for range all {
 		<-ended

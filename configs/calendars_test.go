@@ -81,6 +81,7 @@ func TestExchange(t *testing.T) {
 		"auth":            {ews + "auth: kerberos", "[0].auth: \"kerberos\" is none of"},
 		"impersonate":     {ews + "auth: oauth, tenant: a, client_id: x, client_secret_file: /s", "[0].ask_as: is missing"},
 		"no token":        {ews + "username: x, password_file: /p, tenant: a", "[0].tenant: is for kind graph"},
+		"watch":           {graph + "tenant: a, watch: true", "[0].watch: is for kind ews"},
 		"of caldav":       {"name: a, url: 'https://c.example/{user}', ask_as: x@example.com", "[0].mailbox: and ask_as are for"},
 	} {
 		_, err := configs.Parse([]byte("presence: {calendars: [{" + tt.item + "}]}"))

@@ -128,6 +128,9 @@ func checkCalendarKind(c Calendar, add func(name, text string, args ...any)) {
 			add(name, "is for kind graph, and for ews with auth: oauth")
 		}
 	}
+	if c.Watch && c.Kind != "ews" {
+		add("watch", "is for kind ews")
+	}
 	if !c.Exchange() && (c.AskAs != "" || c.Mailbox != "{jid}") {
 		add("mailbox", "and ask_as are for kinds graph and ews")
 	}

@@ -36,21 +36,24 @@ type Server struct {
 	*httptest.Server
 	t testing.TB
 
-	mu         sync.Mutex
-	Schemes    []string           // offered for sign-in: NTLM, Negotiate, Basic, Bearer
-	Token      string             // the bearer token that counts
-	Binding    bool               // NTLM only with a channel binding of this server's TLS
-	Mailboxes  map[string][]Event // by address in lower case; all others are not found
-	NoAccess   map[string]bool    // of which nothing may be seen
-	MergedOnly map[string]string  // of which there is no more than this
-	Fault      string             // the code of a fault that answers all
-	BackOff    int                // its BackOffMilliseconds
-	Requests   []Request          // that were carried out
-	SignIns    int                // NTLM handshakes that succeeded
-	Refused    int
-	Status     int // answers all, if set
-	conns      map[net.Conn]*signIn
-	serial     int
+	mu              sync.Mutex
+	Schemes         []string           // offered for sign-in: NTLM, Negotiate, Basic, Bearer
+	Token           string             // the bearer token that counts
+	Binding         bool               // NTLM only with a channel binding of this server's TLS
+	Mailboxes       map[string][]Event // by address in lower case; all others are not found
+	NoAccess        map[string]bool    // of which nothing may be seen
+	MergedOnly      map[string]string  // of which there is no more than this
+	Fault           string             // the code of a fault that answers all
+	BackOff         int                // its BackOffMilliseconds
+	Requests        []Request          // that were carried out
+	SignIns         int                // NTLM handshakes that succeeded
+	Refused         int
+	Status          int // answers all, if set
+	NoImpersonation bool
+	conns           map[net.Conn]*signIn
+	subs            map[string]*subscription
+	ended           chan struct{}
+	serial          int
 }
 
 // Request is what was asked for.
@@ -69,7 +72,7 @@ func Start(t testing.TB, secure bool) *Server {
 	t.Helper()
 	s := &Server{
 		t: t, Schemes: []string{"Negotiate", "NTLM"}, Mailboxes: map[string][]Event{}, NoAccess: map[string]bool{}, MergedOnly: map[string]string{},
-		conns: map[net.Conn]*signIn{},
+		conns: map[net.Conn]*signIn{}, subs: map[string]*subscription{}, ended: make(chan struct{}),
 	}
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
 	s.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) }
@@ -83,7 +86,10 @@ func Start(t testing.TB, secure bool) *Server {
 	} else {
 		s.Server.Start()
 	}
-	t.Cleanup(s.Close)
+	t.Cleanup(func() {
+		close(s.ended)
+		s.Close()
+	})
 	return s
 }
 
@@ -150,6 +156,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	switch operation.name.Local {
 	case "GetUserAvailabilityRequest":
 		s.availability(w, request, operation)
+	case "Subscribe":
+		s.subscribe(w, request, operation)
+	case "GetStreamingEvents":
+		s.stream(w, r, request, operation)
 	default:
 		s.t.Errorf("operation %s", operation.name.Local)
 	}

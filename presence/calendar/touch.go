@@ -11,7 +11,7 @@ import (
 // without end.
 const (
 	gather     = time.Second
-	leastPause = 10 * time.Second
+	leastPause = 5 * time.Second
 )
 
 // Touch says that a user's calendar has changed, so that it is looked at soon.

@@ -117,9 +117,7 @@ func (s *Source) fetch(ctx context.Context, asks []calendar.Ask) ([]calendar.Res
 		return nil, err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusUnauthorized {
-		s.refused.Add(1)
-	} else {
+	if resp.StatusCode != http.StatusUnauthorized {
 		s.refused.Store(0)
 	}
 	body := calendar.Limit(resp.Body, s.c.Bytes)
@@ -159,7 +157,7 @@ func (s *Source) failure(resp *http.Response, body io.Reader, n int) error {
 	case http.StatusUnauthorized:
 		f.Err = fmt.Errorf("Exchange refuses the sign-in; it offers %s", schemes(resp.Header))
 		if s.c.Tokens == nil {
-			f.After = min(maxRefusal, firstRefusal<<min(s.refused.Load()-1, 5))
+			f.After = min(maxRefusal, firstRefusal<<min(s.refused.Add(1)-1, 5))
 		}
 	case http.StatusInternalServerError:
 		if answer, err := parse(body); err == nil && answer.Fault != nil {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/Azure/go-ntlmssp"
+
+	"github.com/deskline/deskline/xmpp/jid"
 )
 
 // Whatever a server answers, periods are in order and in the window, and errors are
@@ -66,6 +68,29 @@ func FuzzBind(f *testing.F) {
 		}
 		if _, err := ntlmssp.NewAuthenticateMessage(bound, `D\u`, "p", nil); err != nil {
 			t.Fatalf("%x became %x: %v", challenge, bound, err)
+		}
+	})
+}
+
+// Whatever comes over a stream, reading it ends.
+func FuzzStream(f *testing.F) {
+	part := `<?xml version="1.0" encoding="utf-8"?><s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><m:GetStreamingEventsResponse xmlns:m="http://schemas.microsoft.com/exchange/services/2006/messages" xmlns:t="http://schemas.microsoft.com/exchange/services/2006/types">` +
+		`<m:ResponseMessages><m:GetStreamingEventsResponseMessage ResponseClass="Success"><m:ResponseCode>NoError</m:ResponseCode><m:Notifications><m:Notification><t:SubscriptionId>1</t:SubscriptionId><t:ModifiedEvent/></m:Notification></m:Notifications>` +
+		`<m:ErrorSubscriptionIds><m:SubscriptionId>2</m:SubscriptionId></m:ErrorSubscriptionIds></m:GetStreamingEventsResponseMessage></m:ResponseMessages></m:GetStreamingEventsResponse></s:Body></s:Envelope>`
+	f.Add(part + part)
+	f.Fuzz(func(t *testing.T, text string) {
+		heard := 0
+		g := &group{w: &watcher{changed: func(jid.JID) { heard++ }}}
+		p := newParts(strings.NewReader(text))
+		for range 1000 {
+			var one told
+			if p.next("GetStreamingEventsResponseMessage", &one) != nil {
+				break
+			}
+			g.hear(&one, map[string]*member{"1": {id: "1"}, "2": {id: "2"}})
+		}
+		if heard > len(text) {
+			t.Fatalf("%d changes in %d bytes", heard, len(text))
 		}
 	})
 }
