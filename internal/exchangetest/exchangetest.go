@@ -50,6 +50,7 @@ type Server struct {
 	Refused         int
 	Status          int // answers all, if set
 	NoImpersonation bool
+	Hang            bool // answers nothing
 	conns           map[net.Conn]*signIn
 	subs            map[string]*subscription
 	ended           chan struct{}
@@ -120,8 +121,15 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	conn, _ := r.Context().Value(connKey{}).(net.Conn)
 	s.mu.Lock()
 	challenge, ok := s.signedIn(conn, r)
-	status, fault := s.Status, s.Fault
+	status, fault, hang := s.Status, s.Fault, s.Hang
 	s.mu.Unlock()
+	if hang {
+		select {
+		case <-r.Context().Done():
+		case <-s.ended:
+		}
+		return
+	}
 	if !ok {
 		for _, value := range challenge {
 			w.Header().Add("WWW-Authenticate", value)

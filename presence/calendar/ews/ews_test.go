@@ -260,6 +260,30 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// A server that hangs keeps no connection for ever.
+func TestServerHangs(t *testing.T) {
+	s := exchangetest.Start(t, false)
+	people(s, 1)
+	e := source(t, s, func(c *ews.Config) { c.AtOnce = 2 })
+	if _, err := e.FetchAll(t.Context(), asks(1)); err != nil {
+		t.Fatal(err)
+	}
+	s.Do(func() { s.Hang = true })
+	for range 5 {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		_, err := e.FetchAll(ctx, asks(1))
+		if cancel(); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+	}
+	s.Do(func() { s.Hang = false })
+	for range 3 {
+		if results, err := e.FetchAll(t.Context(), asks(1)); err != nil || results[0].Err != nil {
+			t.Fatal(err, results)
+		}
+	}
+}
+
 func TestHostileAnswers(t *testing.T) {
 	answer := ""
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(answer)) }))

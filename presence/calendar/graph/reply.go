@@ -69,7 +69,8 @@ func parseBatch(body io.Reader, n int) ([]reply, error) {
 			}
 		}
 		if err := json.Unmarshal(one.Body, &r.body); err != nil && one.Status/100 == 2 {
-			return nil, err
+			*r = reply{status: http.StatusBadGateway, body: schedules{}} // the others are none the worse
+			r.body.Error.Code = "with an answer that cannot be read"
 		}
 	}
 	for i, r := range replies {
