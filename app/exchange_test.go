@@ -132,7 +132,7 @@ presence:
 		t.Fatal(err)
 	}
 	wrong := checkSources(t.Context(), cfg)
-	for i, want := range []string{"401 invalid_client: AADSTS7000215", "Exchange refuses the sign-in"} {
+	for i, want := range []string{"401 invalid_client: AADSTS7000215", "refuses the sign-in"} {
 		if err := wrong[i].Err; err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "guess") {
 			t.Errorf("%+v", wrong[i])
 		}

@@ -136,7 +136,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		w.Header().Set("Content-Type", "text/html")
 		w.WriteHeader(http.StatusUnauthorized)
-		_, _ = io.WriteString(w, "<html>"+strings.Repeat("401 - Unauthorized. ", 60)) // as IIS says
+		_, _ = io.WriteString(w, "<html>"+strings.Repeat("401 - You are not signed in. ", 60)) // as IIS says
 		return
 	}
 	if status != 0 {

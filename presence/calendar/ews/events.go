@@ -124,10 +124,10 @@ func (p *parts) next(name string, into any) error {
 // id is a subscription's, if it can be one.
 func (s subscribed) id() (string, error) {
 	if s.Class != "Success" {
-		return "", &calendar.Failure{Err: fmt.Errorf("Exchange says %s of the subscription", calendar.Brief(s.Code, 80)), Own: true}
+		return "", &calendar.Failure{Err: fmt.Errorf("subscribe: the Exchange server says %s", calendar.Brief(s.Code, 80)), Own: true}
 	}
 	if s.ID == "" || len(s.ID) > maxID {
-		return "", errors.New("Exchange gives the subscription no id")
+		return "", errors.New("subscribe: the Exchange server gives no id")
 	}
 	return s.ID, nil
 }

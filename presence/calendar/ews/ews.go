@@ -152,10 +152,10 @@ const (
 
 // failure is what an answer that is no success means.
 func (s *Source) failure(resp *http.Response, body io.Reader, n int) error {
-	f := &calendar.Failure{Err: fmt.Errorf("Exchange says %d %s", resp.StatusCode, http.StatusText(resp.StatusCode)), After: calendar.RetryAfter(resp.Header.Get("Retry-After"))}
+	f := &calendar.Failure{Err: fmt.Errorf("the Exchange server says %d %s", resp.StatusCode, http.StatusText(resp.StatusCode)), After: calendar.RetryAfter(resp.Header.Get("Retry-After"))}
 	switch resp.StatusCode {
 	case http.StatusUnauthorized:
-		f.Err = fmt.Errorf("Exchange refuses the sign-in; it offers %s", schemes(resp.Header))
+		f.Err = fmt.Errorf("the Exchange server refuses the sign-in; it offers %s", schemes(resp.Header))
 		if s.c.Tokens == nil {
 			f.After = min(maxRefusal, firstRefusal<<min(s.refused.Add(1)-1, 5))
 		}

@@ -216,7 +216,7 @@ func (g *group) listen(ctx context.Context, alive func()) error {
 		}
 		g.hear(&t, of)
 		if t.Class == "Error" {
-			return fmt.Errorf("Exchange ends the stream: %s", calendar.Brief(t.Code, 80))
+			return fmt.Errorf("the Exchange server ends the stream: %s", calendar.Brief(t.Code, 80))
 		}
 		quiet.Reset(silence)
 		if alive(); t.Status == "Closed" {

@@ -47,29 +47,12 @@ func drain(resp *http.Response) {
 
 // byNTLM sends an envelope over a connection that is signed in, or is now.
 func (s *Source) byNTLM(ctx context.Context, l *line, envelope string) (*http.Response, error) {
-	send := func(body, authorization string) (*http.Response, error) {
-		r, err := s.request(ctx, l, body)
-		if err != nil {
-			return nil, err
-		}
-		if authorization != "" {
-			r.Header.Set("Authorization", authorization)
-		}
-		if authorization != "" && body != "" { // on another connection it would count as a wrong password
-			delete(r.Header, calendar.Replayable)
-		}
-		resp, err := l.http.Do(r)
-		if err != nil {
-			return nil, fmt.Errorf("ask Exchange: %w", err)
-		}
-		return resp, nil
-	}
 	if l.signed {
-		if resp, err := send(envelope, ""); err != nil || resp.StatusCode != http.StatusUnauthorized {
+		resp, err := s.step(ctx, l, envelope, "")
+		if err != nil || resp.StatusCode != http.StatusUnauthorized {
 			return resp, err
-		} else {
-			drain(resp) // the server closed the connection, or forgot it
 		}
+		drain(resp) // the server closed the connection, or forgot it
 	}
 	password, err := s.password()
 	if err != nil {
@@ -80,7 +63,7 @@ func (s *Source) byNTLM(ctx context.Context, l *line, envelope string) (*http.Re
 		return nil, fmt.Errorf("sign in by NTLM: %w", err)
 	}
 	for _, scheme := range []string{"NTLM", "Negotiate"} {
-		resp, err := send("", scheme+" "+base64.StdEncoding.EncodeToString(hello))
+		resp, err := s.step(ctx, l, "", scheme+" "+base64.StdEncoding.EncodeToString(hello))
 		if err != nil || resp.StatusCode != http.StatusUnauthorized {
 			return resp, err
 		}
@@ -97,9 +80,28 @@ func (s *Source) byNTLM(ctx context.Context, l *line, envelope string) (*http.Re
 		if err != nil {
 			return nil, fmt.Errorf("sign in by NTLM: %w", err)
 		}
-		return send(envelope, scheme+" "+base64.StdEncoding.EncodeToString(proof))
+		return s.step(ctx, l, envelope, scheme+" "+base64.StdEncoding.EncodeToString(proof))
 	}
 	return nil, errors.New("sign in by NTLM: the server offers nothing that is known")
+}
+
+// step is one request of a sign-in.
+func (s *Source) step(ctx context.Context, l *line, body, authorization string) (*http.Response, error) {
+	r, err := s.request(ctx, l, body)
+	if err != nil {
+		return nil, err
+	}
+	if authorization != "" {
+		r.Header.Set("Authorization", authorization)
+	}
+	if authorization != "" && body != "" { // on another connection it would count as a wrong password
+		delete(r.Header, calendar.Replayable)
+	}
+	resp, err := l.http.Do(r)
+	if err != nil {
+		return nil, fmt.Errorf("ask Exchange: %w", err)
+	}
+	return resp, nil
 }
 
 // offers reports whether a server names a scheme.

@@ -114,7 +114,7 @@ func (f *fault) failure(status, n int) error {
 	if _, name, ok := strings.Cut(code, ":"); ok {
 		code = name
 	}
-	failed := &calendar.Failure{Err: fmt.Errorf("Exchange says %d %s", status, calendar.Brief(code, 80))}
+	failed := &calendar.Failure{Err: fmt.Errorf("the Exchange server says %d %s", status, calendar.Brief(code, 80))}
 	for _, v := range f.Detail.Values {
 		if ms, err := strconv.Atoi(strings.TrimSpace(v.Text)); err == nil && v.Name == "BackOffMilliseconds" && ms > 0 && ms < 1<<30 {
 			failed.After = time.Duration(ms) * time.Millisecond
@@ -140,11 +140,11 @@ var slots = map[string]presence.Slot{"Tentative": presence.SlotTentative, "Busy"
 func (f *freeBusy) result(from, until time.Time) calendar.Result {
 	switch {
 	case f.Message.Class == "Error":
-		return own("Exchange says %s of the mailbox", calendar.Brief(f.Message.Code, 80))
+		return own("the Exchange server says %s of the mailbox", calendar.Brief(f.Message.Code, 80))
 	case f.View.Type == "None" || f.View.Type == "":
-		return own("Exchange tells nothing of the mailbox: the service account may not see when it is busy")
+		return own("the Exchange server tells nothing of the mailbox: the service account may not see when it is busy")
 	case len(f.View.Events) == 0 && f.View.Merged != "" && strings.Trim(f.View.Merged, "4") == "":
-		return own("Exchange has no data of the mailbox")
+		return own("the Exchange server has no data of the mailbox")
 	}
 	var a calendar.Answer
 	list := make([]presence.Period, 0, len(f.View.Events))
