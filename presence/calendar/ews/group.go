@@ -250,7 +250,7 @@ func (g *group) cutFor(ended chan struct{}, cancel func()) {
 		return
 	}
 	select {
-	case <-time.After(lookAround):
+	case <-time.After(joining):
 		cancel()
 	case <-ended:
 	}

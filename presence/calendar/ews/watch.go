@@ -13,9 +13,10 @@ import (
 )
 
 const (
-	maxGroup     = 200 // subscriptions of a stream, as the service has it
-	lookAround   = 15 * time.Second
-	subscribing  = 2 // groups at a time
+	maxGroup     = 200              // subscriptions of a stream, as the service has it
+	lookAround   = 5 * time.Second  // for who is new
+	joining      = 15 * time.Second // a stream goes on without those who have joined, so that others may
+	subscribing  = 2                // groups at a time
 	firstPause   = 2 * time.Second
 	maxPause     = 5 * time.Minute
 	refusedPause = 30 * time.Minute
