@@ -83,12 +83,20 @@ func (s *Service) Choose(ctx context.Context, user jid.JID, c Choice) error {
 
 // AdoptChoice takes a choice that is kept already, and reports whether it is news.
 func (s *Service) AdoptChoice(user jid.JID, c Choice) bool {
-	news := false
-	now := time.Now()
-	s.composer.with(user, c.counts(now), func(sh *shard, e *entry) {
-		if c.Since.After(e.choice.Since) {
-			e.choice, news = c, true
-			sh.plan(e, now)
+	news := s.note(user, c)
+	if news {
+		// What another node is telling contacts of the same user is heard first.
+		at := time.Now().Add(s.composer.settings.Load().Gather)
+		s.composer.with(user, false, func(sh *shard, e *entry) { sh.plan(e, at) })
+	}
+	return news
+}
+
+// note takes a choice that whoever calls lets contacts know.
+func (s *Service) note(user jid.JID, c Choice) (news bool) {
+	s.composer.with(user, c.counts(time.Now()), func(_ *shard, e *entry) {
+		if news = c.Since.After(e.choice.Since); news {
+			e.choice = c
 		}
 	})
 	return news
@@ -104,7 +112,8 @@ func (s *Service) recall(ctx context.Context, user jid.JID) {
 		s.cfg.Log.WarnContext(ctx, "choice of presence", "jid", user.String(), "err", err)
 		return
 	}
-	if c.counts(time.Now()) && s.AdoptChoice(user, c) && s.cfg.Cluster != nil {
+	// The presence that comes is told with it, and looked at again after that.
+	if c.counts(time.Now()) && s.note(user, c) && s.cfg.Cluster != nil {
 		s.cfg.Cluster.ShareChoice(user, c)
 	}
 }
