@@ -27,6 +27,10 @@ type evidenceShare struct {
 	next live.News
 }
 
+// maxBatch is how many notes are told at once: Redis cuts off who listens to more than
+// it keeps for them.
+const maxBatch = 500
+
 // maxWords bounds what waits to be told while Redis is away; contacts get what is
 // missing by the next change.
 const maxWords = 10000
@@ -208,11 +212,31 @@ func (s *evidenceShare) run(ctx context.Context) error {
 	}
 }
 
-func (s *evidenceShare) send(ctx context.Context) error {
+// batch takes some of what waits, and has the rest sent next.
+func (s *evidenceShare) batch() live.News {
 	s.mu.Lock()
-	news := s.next
-	s.next = live.News{}
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	var news live.News
+	if len(s.next.Set) <= maxBatch && len(s.next.Said) <= maxBatch {
+		news, s.next = s.next, live.News{}
+		return news
+	}
+	n := min(len(s.next.Said), maxBatch)
+	news.Said, s.next.Said = s.next.Said[:n:n], s.next.Said[n:]
+	news.Set = make(map[string]string, min(len(s.next.Set), maxBatch))
+	for name, text := range s.next.Set {
+		if len(news.Set) == maxBatch {
+			break
+		}
+		news.Set[name] = text
+		delete(s.next.Set, name)
+	}
+	s.stir(s.wake)
+	return news
+}
+
+func (s *evidenceShare) send(ctx context.Context) error {
+	news := s.batch()
 	if len(news.Set)+len(news.Said) == 0 {
 		return nil
 	}

@@ -23,8 +23,24 @@ const (
 // Book keeps what is known of one user: the latest of each source and item. The
 // zero Book is empty. It is not for concurrent use.
 type Book struct {
-	all []Evidence // by source and item
+	all   []Evidence // by source and item
+	ended []ending   // what was taken back a short time ago
 }
+
+// ending remembers what was taken back, so that news of before that come late, as by
+// another node, do not bring it up again.
+type ending struct {
+	source, item string
+	seq          uint64
+	until        time.Time
+}
+
+// lateFor is how long news come late at most. Only numbers that are times, in microseconds,
+// count after the end: others may begin anew.
+const (
+	lateFor = time.Minute
+	timed   = 1e15
+)
 
 // Put takes evidence at the time it was received, and reports whether that changed
 // anything. Evidence without a beginning began now, unless it goes on with what the
@@ -37,12 +53,13 @@ func (b *Book) Put(e Evidence, now time.Time) (bool, error) {
 		b.all = slices.Delete(b.all, at, at+1)
 		found = false
 	}
-	if found && e.Seq < b.all[at].Seq {
+	if found && e.Seq < b.all[at].Seq || !found && b.over(e, now) {
 		return false, ErrStale
 	}
 	if !e.Expires.After(now) {
 		if found {
 			b.all = slices.Delete(b.all, at, at+1)
+			b.end(e, now)
 		}
 		return found, nil
 	}
@@ -67,6 +84,31 @@ func (b *Book) Put(e Evidence, now time.Time) (bool, error) {
 	})
 	b.all = slices.Insert(b.all, at, e)
 	return true, nil
+}
+
+func (b *Book) end(e Evidence, now time.Time) {
+	if e.Seq < timed {
+		return
+	}
+	b.ended = append(b.ended, ending{e.Source, e.Item, e.Seq, now.Add(lateFor)})
+	b.ended = b.ended[max(0, len(b.ended)-maxEvidence):]
+}
+
+// over reports whether evidence is older than what was taken back.
+func (b *Book) over(e Evidence, now time.Time) bool {
+	b.ended = slices.DeleteFunc(b.ended, func(o ending) bool { return !o.until.After(now) })
+	return slices.ContainsFunc(b.ended, func(o ending) bool { return o.source == e.Source && o.item == e.Item && o.seq > e.Seq })
+}
+
+// Rest returns until when an empty book is to be kept for what it remembers, zero if it
+// need not be.
+func (b *Book) Rest(now time.Time) (until time.Time) {
+	for _, o := range b.ended {
+		if o.until.After(now) && o.until.After(until) {
+			until = o.until
+		}
+	}
+	return until
 }
 
 func busy(l Line) bool { return l == LineHeld || l == LineInCall }

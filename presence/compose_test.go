@@ -282,3 +282,30 @@ func TestBook(t *testing.T) {
 		}
 	}
 }
+
+// TestBookEnds holds that what was taken back is not brought up by older news that come late.
+func TestBookEnds(t *testing.T) {
+	var b presence.Book
+	at := func(after time.Duration) presence.Evidence {
+		return presence.Evidence{Source: "s", Item: "1", Line: presence.LineInCall, Seq: uint64(noon.Add(after).UnixMicro()), Expires: noon.Add(time.Hour)}
+	}
+	put := func(e presence.Evidence, now time.Time, stale bool) {
+		t.Helper()
+		if _, err := b.Put(e, now); errors.Is(err, presence.ErrStale) != stale {
+			t.Errorf("%v", err)
+		}
+	}
+	put(at(0), noon, false)
+	over := at(time.Second)
+	over.Expires = time.Time{}
+	put(over, noon.Add(time.Second), false)
+	put(at(0), noon.Add(2*time.Second), true)
+	if rest := b.Rest(noon.Add(2 * time.Second)); !rest.Equal(noon.Add(time.Minute + time.Second)) {
+		t.Errorf("kept until %s", rest)
+	}
+	put(at(3*time.Second), noon.Add(3*time.Second), false)
+	put(over, noon.Add(4*time.Second), true)
+	if rest := b.Rest(noon.Add(2 * time.Minute)); !rest.IsZero() {
+		t.Errorf("kept until %s", rest)
+	}
+}

@@ -64,7 +64,7 @@ func (c *composer) decide(e *entry, list []Resource, now time.Time) time.Time {
 	}
 	if len(live) == 0 && e.choice.State == "" {
 		e.told = nil
-		return time.Time{}
+		return e.book.Rest(now)
 	}
 	st, next := Compose(Input{Choice: e.choice, Resources: list, Evidence: live}, s.Policy, now)
 	if e.told != nil && e.told.Name == st.Name && e.told.Since.Before(st.Since) && !e.told.Since.IsZero() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/netip"
 	"time"
@@ -44,7 +45,11 @@ func (t *target) judge(w *watch, res *sip.Response) result {
 		// 400 to a CSeq that a request has overtaken while it hung. A new one tells.
 		return result{watch: w, after: time.Second}
 	}
-	t.sub.source.log.Warn("SIP server refuses a subscription", "server", t.server.String(), "event", t.event, "line", w.line, "code", res.StatusCode)
+	level := slog.LevelWarn
+	if t.refused++; t.refused > maxRefused { // many lines may be wrong in the same way
+		level = slog.LevelDebug
+	}
+	t.sub.source.log.Log(context.Background(), level, "SIP server refuses a subscription", "server", t.server.String(), "event", t.event, "line", w.line, "code", res.StatusCode)
 	return result{watch: w, after: refusedFor - rand.N(refusedFor/4)} //nolint:gosec // jitter
 }
 

@@ -24,6 +24,7 @@ const (
 	lastBackoff  = 2 * time.Minute
 	refusedFor   = 15 * time.Minute // before a line that a server does not want to tell of is tried again
 	farewell     = 2 * time.Second
+	maxRefused   = 20          // lines of a server that the log warns of
 	ownerAfter   = time.Second // between two looks at who subscribes
 )
 
@@ -50,6 +51,7 @@ type target struct {
 
 	name    string // of the server, as it is configured
 	mine    bool   // this node subscribes
+	refused int    // lines, guarded by subscriber.mu
 	waiting dues
 	flying  int
 	fails   int                    // in a row
