@@ -28,7 +28,7 @@ type Settings struct {
 type composer struct {
 	settings atomic.Pointer[Settings]
 	users    atomic.Int64
-	shards   [8]shard
+	shards   [32]shard     // each tells one user at a time, and waits for Redis meanwhile
 	changes  atomic.Uint64 // states that were told
 	stale    atomic.Uint64 // evidence that came too late
 }
