@@ -15,11 +15,11 @@ import (
 )
 
 // calendars makes the sources of presence.calendars. users are whose calendars
-// this node has to know at the moment.
-func calendars(cfg configs.Config, users func() []jid.JID, log *slog.Logger) ([]*calendar.Poller, error) {
+// this node has to know at the moment, mail is the address of somebody, as far as known.
+func calendars(cfg configs.Config, users func() []jid.JID, mail func(jid.JID) string, log *slog.Logger) ([]*calendar.Poller, error) {
 	var all []*calendar.Poller
 	for at, c := range cfg.Presence.Calendars {
-		source, err := newCalendar(c, users, log)
+		source, err := newCalendar(c, users, mail, log)
 		if err != nil {
 			return nil, fmt.Errorf("presence.calendars[%d]: %w", at, err)
 		}
@@ -28,9 +28,9 @@ func calendars(cfg configs.Config, users func() []jid.JID, log *slog.Logger) ([]
 	return all, nil
 }
 
-func newCalendar(c configs.Calendar, users func() []jid.JID, log *slog.Logger) (*calendar.Poller, error) {
+func newCalendar(c configs.Calendar, users func() []jid.JID, mail func(jid.JID) string, log *slog.Logger) (*calendar.Poller, error) {
 	if c.Exchange() {
-		return newExchange(c, users, log)
+		return newExchange(c, users, mail, log)
 	}
 	client, err := calendarClient(c)
 	if err != nil {

@@ -58,7 +58,7 @@ func checkCalendar(ctx context.Context, name string, c configs.Calendar, domain 
 	if c.Exchange() {
 		return checkExchange(ctx, r, c, domain)
 	}
-	if _, r.Err = newCalendar(c, nil, discard()); r.Err != nil || c.URL == "" {
+	if _, r.Err = newCalendar(c, nil, nil, discard()); r.Err != nil || c.URL == "" {
 		return r
 	}
 	config, err := calendarClient(c)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/deskline/deskline/configs"
@@ -15,7 +17,11 @@ import (
 )
 
 // newExchange makes a source of calendars in mailboxes.
-func newExchange(c configs.Calendar, users func() []jid.JID, log *slog.Logger) (*calendar.Poller, error) {
+func newExchange(c configs.Calendar, users func() []jid.JID, mail func(jid.JID) string, log *slog.Logger) (*calendar.Poller, error) {
+	mailbox := mailboxes(c.Mailbox, mail)
+	if strings.Contains(c.Mailbox, "{mail}") {
+		users = having(users, mailbox)
+	}
 	p := calendar.Config{
 		Name: c.Name, Users: only(c.Users, users), Refresh: c.Refresh, Window: c.Window, Keep: c.Keep, Timeout: c.Timeout, AtOnce: c.AtOnce, Stay: true, Log: log,
 	}
@@ -31,7 +37,7 @@ func newExchange(c configs.Calendar, users func() []jid.JID, log *slog.Logger) (
 	}
 	if c.Kind == "graph" {
 		s, err := graph.New(graph.Config{
-			URL: c.Address(), Plain: c.Plain, CAFile: c.CAFile, Tokens: tokens, Mailbox: c.Mailbox, AskAs: c.AskAs, AtOnce: c.AtOnce, Bytes: int64(c.Size),
+			URL: c.Address(), Plain: c.Plain, CAFile: c.CAFile, Tokens: tokens, Mailbox: mailbox, AskAs: c.AskAs, AtOnce: c.AtOnce, Bytes: int64(c.Size),
 		})
 		if err != nil {
 			return nil, err
@@ -41,7 +47,7 @@ func newExchange(c configs.Calendar, users func() []jid.JID, log *slog.Logger) (
 	}
 	e := ews.Config{
 		URL: c.Address(), Plain: c.Plain, CAFile: c.CAFile, Basic: c.Auth == "basic", Username: c.Username, PasswordFile: c.PasswordFile,
-		Mailbox: c.Mailbox, AskAs: c.AskAs, AtOnce: c.AtOnce, Bytes: int64(c.Size),
+		Mailbox: mailbox, AskAs: c.AskAs, AtOnce: c.AtOnce, Bytes: int64(c.Size),
 	}
 	if tokens != nil {
 		e.Tokens = tokens
@@ -57,17 +63,48 @@ func newExchange(c configs.Calendar, users func() []jid.JID, log *slog.Logger) (
 	return calendar.New(p), nil
 }
 
+// mailboxes says which mailbox is whose. mail is what the directory, or the local
+// account, has as the address of somebody.
+func mailboxes(pattern string, mail func(jid.JID) string) func(jid.JID) string {
+	if !strings.Contains(pattern, "{mail}") {
+		return func(u jid.JID) string { return calendar.Fill(pattern, u) }
+	}
+	return func(u jid.JID) string {
+		address := mail(u)
+		if address == "" {
+			return ""
+		}
+		return strings.ReplaceAll(calendar.Fill(pattern, u), "{mail}", address)
+	}
+}
+
+// having leaves those of whom an address is known at the moment: after a start the
+// directory is still being read.
+func having(users func() []jid.JID, mailbox func(jid.JID) string) func() []jid.JID {
+	return func() []jid.JID {
+		return slices.DeleteFunc(slices.Clone(users()), func(u jid.JID) bool { return mailbox(u) == "" })
+	}
+}
+
+// mailOf is the first mail address that is known of somebody.
+func (n *node) mailOf(user jid.JID) string {
+	if p, ok := n.people.index.Person(user); ok && len(p.Mail) > 0 {
+		return strings.Clone(p.Mail[0])
+	}
+	return ""
+}
+
 // checkExchange asks a server for one calendar: that of the first user who is named.
 // Where nobody is, the sign-in alone can be tried, with somebody who is not there.
 func checkExchange(ctx context.Context, r CheckResult, c configs.Calendar, domain string) CheckResult {
 	r.Detail = c.Name + ", " + c.Address()
-	p, err := newExchange(c, nil, discard())
+	p, err := newExchange(c, nil, jid.JID.String, discard())
 	if err != nil {
 		r.Err = err
 		return r
 	}
-	name := "nobody@" + domain
-	if len(c.Users) > 0 {
+	name, known := "nobody@"+domain, len(c.Users) > 0 && !strings.Contains(c.Mailbox, "{mail}")
+	if known {
 		name = c.Users[0]
 	}
 	user, err := jid.Parse(name)
@@ -83,8 +120,8 @@ func checkExchange(ctx context.Context, r CheckResult, c configs.Calendar, domai
 		err = answers[0].Err
 	}
 	switch own := calendar.Own(err); {
-	case own && len(c.Users) == 0:
-		r.Detail += fmt.Sprintf(", answers; tried with somebody who is not there, since users names nobody: %v", err)
+	case own && !known:
+		r.Detail += fmt.Sprintf(", answers; tried with %s, since no mailbox is known: %v", name, err)
 	case own:
 		r.Warning = fmt.Sprintf("the calendar of %s cannot be read: %v", user, err)
 	case err != nil:

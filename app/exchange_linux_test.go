@@ -21,20 +21,20 @@ import (
 func TestExchangeOnPair(t *testing.T) {
 	t.Parallel()
 	exchange := exchangetest.Start(t, false)
-	const box = "alice@mail.example.com"
+	const box = "a.smith@mail.example.com"
 	exchange.Do(func() { exchange.Mailboxes[box] = nil })
 	file := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(file, []byte(exchangetest.Password), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cfg, err := configs.Parse(fmt.Appendf(nil, `domains: [%s]
-presence: {calendars: [{name: exchange, kind: ews, url: '%s', username: '%s\%s', password_file: %s, mailbox: '{user}@mail.example.com', watch: true}]}`,
+presence: {calendars: [{name: exchange, kind: ews, url: '%s', username: '%s\%s', password_file: %s, mailbox: '{mail}', watch: true}]}`,
 		domain, exchange.Address(), exchangetest.Domain, exchangetest.User, file))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := redistest.Start(t, "--appendfsync", "no")
-	pair := newPair(t, &txtar.Archive{}, filledStore(t, begin{contacts: "alice bob\n"}), r, "exchange:")
+	pair := newPair(t, &txtar.Archive{}, filledStore(t, begin{contacts: "alice bob\n", names: "alice Alice Smith, a.smith@mail.example.com\n"}), r, "exchange:")
 	for _, s := range pair {
 		s.cfg.Presence.Calendars = cfg.Presence.Calendars
 	}

@@ -73,15 +73,18 @@ admin: {listen: "127.0.0.1:0"}
 presence:
   calendars:
     - {name: cloud, kind: graph, url: "` + cloud.URL + `/v1.0", token_url: "` + cloud.URL + `/token", client_id: app, client_secret_file: ` + dir + `/secret, users: [alice@example.com]}
-    - {name: here, kind: ews, url: "` + exchange.Address() + `", username: 'EXAMPLE\presence', password_file: ` + dir + `/password, watch: true, mailbox: "{user}@mail.example.com"}
+    - {name: here, kind: ews, url: "` + exchange.Address() + `", username: 'EXAMPLE\presence', password_file: ` + dir + `/password, watch: true, mailbox: "{mail}"}
 `
 	cfg, err := configs.Parse([]byte(yaml))
 	if err != nil {
 		t.Fatal(err)
 	}
+	mail := func(u jid.JID) string { // alice has none
+		return map[string]string{"bob": "bob@mail.example.com"}[u.Local()]
+	}
 	all, err := calendars(cfg, func() []jid.JID {
 		return []jid.JID{jid.MustParse("alice@example.com"), jid.MustParse("bob@example.com")}
-	}, slog.New(slog.DiscardHandler))
+	}, mail, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ const (
 
 // buildSources makes what asks for calendars. Telephones are opened with the ports.
 func (n *node) buildSources() error {
-	all, err := calendars(n.cfg, n.signedIn, n.log)
+	all, err := calendars(n.cfg, n.signedIn, n.mailOf, n.log)
 	if err != nil {
 		return err
 	}

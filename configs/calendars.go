@@ -24,7 +24,7 @@ type Calendar struct {
 	Plain        bool          `key:"plain"`         // http:// off this machine
 	Zone         string        `key:"zone"`          // of times that have none; "" = as the calendar says, or UTC
 	Query        string        `key:"query"`         // of caldav: auto, freebusy, events
-	Mailbox      string        `key:"mailbox"`       // of graph and ews: its address, placeholders as in url
+	Mailbox      string        `key:"mailbox"`       // of graph and ews: its address, placeholders as in url, or {mail} of the directory
 	AskAs        string        `key:"ask_as"`        // of graph and ews: the mailbox in whose name is asked
 	Auth         string        `key:"auth"`          // of ews: ntlm, basic, oauth
 	Watch        bool          `key:"watch"`         // of ews: hear of changes

@@ -43,7 +43,7 @@ func TestExchange(t *testing.T) {
 	cfg, err := configs.Parse([]byte(`presence: {calendars: [
   {name: cloud, kind: graph, tenant: example.onmicrosoft.com, client_id: x, client_secret_file: /s},
   {name: gov, kind: graph, url: 'https://graph.microsoft.us/v1.0', token_url: 'https://login.microsoftonline.us/t/oauth2/v2.0/token', client_id: x, client_cert_file: /c, client_key_file: /k},
-  {name: here, kind: ews, url: 'https://mail.example.com/EWS/Exchange.asmx', username: 'EXAMPLE\presence', password_file: /p, mailbox: '{user}@mail.example.com'},
+  {name: here, kind: ews, url: 'https://mail.example.com/EWS/Exchange.asmx', username: 'EXAMPLE\presence', password_file: /p, mailbox: '{mail}'},
   {name: hybrid, kind: ews, auth: oauth, url: 'https://outlook.office365.com/EWS/Exchange.asmx', tenant: t, client_id: x, client_secret_file: /s, ask_as: p@example.com}]}`))
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +71,7 @@ func TestExchange(t *testing.T) {
 		"no secret":       {"name: a, kind: graph, tenant: a, client_id: x", "[0].client_secret_file: is missing"},
 		"no client":       {"name: a, kind: graph, tenant: a, client_secret_file: /s", "[0].client_id: is missing"},
 		"a password":      {graph + "tenant: a, username: x", "[0].username: is not for sign-in by a token"},
-		"one mailbox":     {graph + "tenant: a, mailbox: a@example.com", "[0].mailbox: has no {user}"},
+		"one mailbox":     {graph + "tenant: a, mailbox: a@example.com", "[0].mailbox: has no {user}, {jid} or {mail}"},
 		"placeholder":     {graph + "tenant: a, url: 'https://x.example/{user}'", "[0].url: is the same for all"},
 		"nobody asks":     {graph + "tenant: a, ask_as: presence", "[0].ask_as: \"presence\" is no mail address"},
 		"own logins":      {graph + "tenant: a, logins_file: /l", "[0].logins_file: is for kinds ics and caldav"},

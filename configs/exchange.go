@@ -55,8 +55,8 @@ func checkExchange(c Calendar, add func(name, text string, args ...any)) {
 			add("url", "%v", err)
 		}
 	}
-	if own := strings.Contains(c.Mailbox, "{user}") || strings.Contains(c.Mailbox, "{jid}"); !own && len(c.Users) != 1 {
-		add("mailbox", "has no {user} or {jid}, so that all users would have the same one")
+	if own := strings.Contains(c.Mailbox, "{user}") || strings.Contains(c.Mailbox, "{jid}") || strings.Contains(c.Mailbox, "{mail}"); !own && len(c.Users) != 1 {
+		add("mailbox", "has no {user}, {jid} or {mail}, so that all users would have the same one")
 	}
 	if c.AskAs != "" && !strings.Contains(c.AskAs, "@") {
 		add("ask_as", "%q is no mail address", c.AskAs)

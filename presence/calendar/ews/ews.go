@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/deskline/deskline/presence/calendar"
+	"github.com/deskline/deskline/xmpp/jid"
 )
 
 // Mailboxes is how many the service tells of at most in one answer.
@@ -30,15 +31,15 @@ type Tokens interface {
 
 // Config is where the calendars are.
 type Config struct {
-	URL          string // such as https://mail.example.com/EWS/Exchange.asmx
-	Plain        bool   // http:// off this machine is allowed
-	CAFile       string // "" = the system's
-	Basic        bool   // Username and password by Basic; else by NTLM
-	Username     string // such as EXAMPLE\presence or presence@example.com
-	PasswordFile string // read for each sign-in, so that a new one needs no restart
-	Tokens       Tokens // in place of Username
-	Mailbox      string // address of a user's mailbox, with {user}, {domain} or {jid}
-	AskAs        string // the mailbox to impersonate; "" = none
+	URL          string               // such as https://mail.example.com/EWS/Exchange.asmx
+	Plain        bool                 // http:// off this machine is allowed
+	CAFile       string               // "" = the system's
+	Basic        bool                 // Username and password by Basic; else by NTLM
+	Username     string               // such as EXAMPLE\presence or presence@example.com
+	PasswordFile string               // read for each sign-in, so that a new one needs no restart
+	Tokens       Tokens               // in place of Username
+	Mailbox      func(jid.JID) string // address of a user's mailbox; "" = has none
+	AskAs        string               // the mailbox to impersonate; "" = none
 	AtOnce       int
 	Bytes        int64 // of an answer
 }
@@ -95,23 +96,22 @@ func (s *Source) password() (string, error) {
 
 // FetchAll is for calendar.Config.
 func (s *Source) FetchAll(ctx context.Context, asks []calendar.Ask) ([]calendar.Result, error) {
-	var results []calendar.Result
-	for len(asks) > 0 {
-		n := min(Mailboxes, len(asks))
-		some, err := s.fetch(ctx, asks[:n])
-		if err != nil {
-			return nil, err
+	return calendar.Having(asks, s.c.Mailbox, func(asks []calendar.Ask, boxes []string) ([]calendar.Result, error) {
+		var results []calendar.Result
+		for at := 0; at < len(asks); at += Mailboxes {
+			end := min(at+Mailboxes, len(asks))
+			some, err := s.fetch(ctx, asks[at:end], boxes[at:end])
+			if err != nil {
+				return nil, err
+			}
+			results = append(results, some...)
 		}
-		results, asks = append(results, some...), asks[n:]
-	}
-	return results, nil
+		return results, nil
+	})
 }
 
-func (s *Source) fetch(ctx context.Context, asks []calendar.Ask) ([]calendar.Result, error) {
-	q := query{as: s.c.AskAs, from: asks[0].From.UTC().Truncate(time.Minute), until: asks[0].Until.UTC().Truncate(time.Minute)}
-	for _, a := range asks {
-		q.boxes = append(q.boxes, calendar.Fill(s.c.Mailbox, a.User))
-	}
+func (s *Source) fetch(ctx context.Context, asks []calendar.Ask, boxes []string) ([]calendar.Result, error) {
+	q := query{as: s.c.AskAs, boxes: boxes, from: asks[0].From.UTC().Truncate(time.Minute), until: asks[0].Until.UTC().Truncate(time.Minute)}
 	resp, err := s.call(ctx, q.envelope())
 	if err != nil {
 		return nil, err

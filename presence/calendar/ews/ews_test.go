@@ -31,11 +31,19 @@ func asks(n int) []calendar.Ask {
 	return list
 }
 
+// mailbox is that of a user; not all have one.
+func mailbox(u jid.JID) string {
+	if u.Local() == "nobody" {
+		return ""
+	}
+	return u.Local() + "@mail.example.com"
+}
+
 func source(t *testing.T, s *exchangetest.Server, change func(*ews.Config)) *ews.Source {
 	t.Helper()
 	c := ews.Config{
 		URL: s.Address(), Username: exchangetest.Domain + `\` + exchangetest.User, PasswordFile: write(t, exchangetest.Password+"\n"),
-		Mailbox: "{user}@mail.example.com", AtOnce: 4,
+		Mailbox: mailbox, AtOnce: 4,
 	}
 	if s.Certificate() != nil {
 		c.CAFile = write(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})))
@@ -131,8 +139,13 @@ func TestMailboxes(t *testing.T) {
 			t.Errorf("%d: %+v", i, r.Answer)
 		}
 	}
+	few := asks(3)
+	few[1].User = jid.MustParse("nobody@example.com")
+	if results, err = source(t, s, nil).FetchAll(t.Context(), few); err != nil || results[0].Err != nil || results[2].Err != nil || !calendar.Own(results[1].Err) {
+		t.Errorf("who has no address: %v %+v", err, results)
+	}
 	list := s.Take()
-	if len(list) != 3 || len(list[0].Mailboxes) != 100 || len(list[2].Mailboxes) != 50 || list[0].As != "o'hara&sons@mail.example.com" || list[1].Anchor != list[0].As {
+	if len(list) != 4 || len(list[0].Mailboxes) != 100 || len(list[2].Mailboxes) != 50 || list[0].As != "o'hara&sons@mail.example.com" || list[1].Anchor != list[0].As {
 		t.Errorf("%d requests, as %s", len(list), list[0].As)
 	}
 }
@@ -288,7 +301,7 @@ func TestHostileAnswers(t *testing.T) {
 	answer := ""
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(answer)) }))
 	defer server.Close()
-	e, err := ews.New(ews.Config{URL: server.URL, Basic: true, Username: "x", PasswordFile: write(t, "x"), Mailbox: "{jid}", AtOnce: 1, Bytes: 64 << 10})
+	e, err := ews.New(ews.Config{URL: server.URL, Basic: true, Username: "x", PasswordFile: write(t, "x"), Mailbox: mailbox, AtOnce: 1, Bytes: 64 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}

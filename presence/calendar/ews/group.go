@@ -46,9 +46,9 @@ func (g *group) room() bool {
 	return len(g.members) < maxGroup
 }
 
-func (g *group) join(u jid.JID) {
+func (g *group) join(u jid.JID, box string) {
 	g.mu.Lock()
-	g.members[u] = &member{user: u, box: calendar.Fill(g.w.s.c.Mailbox, u)}
+	g.members[u] = &member{user: u, box: box}
 	g.mu.Unlock()
 	select {
 	case g.joined <- struct{}{}:

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/deskline/deskline/presence/calendar"
 	"github.com/deskline/deskline/xmpp/jid"
 )
 
@@ -72,13 +71,17 @@ func (w *watcher) arrange(users []jid.JID, where map[jid.JID]*group, groups []*g
 	}
 	slices.SortFunc(fresh, func(a, b jid.JID) int { return strings.Compare(a.String(), b.String()) })
 	for _, u := range fresh {
+		box := w.s.c.Mailbox(u)
+		if box == "" {
+			continue
+		}
 		i := slices.IndexFunc(groups, func(g *group) bool { return g.room() })
 		if i < 0 {
 			i = len(groups)
-			groups = append(groups, newGroup(w, calendar.Fill(w.s.c.Mailbox, u)))
+			groups = append(groups, newGroup(w, box))
 			defer start(groups[i]) // when all have joined
 		}
-		groups[i].join(u)
+		groups[i].join(u, box)
 		where[u] = groups[i]
 	}
 	return groups

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/deskline/deskline/presence/calendar"
+	"github.com/deskline/deskline/xmpp/jid"
 )
 
 // Limits of the service: mailboxes of a getSchedule, requests of a batch, and of those
@@ -34,8 +35,8 @@ type Config struct {
 	Plain   bool   // http:// off this machine is allowed
 	CAFile  string // "" = the system's
 	Tokens  Tokens
-	Mailbox string // address of a user's mailbox, with {user}, {domain} or {jid}
-	AskAs   string // in whose name all are asked for; "" = in that of one of those asked for
+	Mailbox func(jid.JID) string // address of a user's mailbox; "" = has none
+	AskAs   string               // in whose name all are asked for; "" = in that of one of those asked for
 	AtOnce  int
 	Bytes   int64 // of an answer
 }
@@ -87,8 +88,14 @@ type part struct {
 
 // FetchAll is for calendar.Config.
 func (s *Source) FetchAll(ctx context.Context, asks []calendar.Ask) ([]calendar.Result, error) {
+	return calendar.Having(asks, s.c.Mailbox, func(asks []calendar.Ask, boxes []string) ([]calendar.Result, error) {
+		return s.fetch(ctx, asks, boxes)
+	})
+}
+
+func (s *Source) fetch(ctx context.Context, asks []calendar.Ask, boxes []string) ([]calendar.Result, error) {
 	results := make([]calendar.Result, len(asks))
-	todo := s.parts(asks)
+	todo := s.parts(asks, boxes)
 	most := max(1, s.Batch()/Mailboxes)
 	for renewed := false; len(todo) > 0; {
 		token, err := s.c.Tokens.Token(ctx)
@@ -125,13 +132,11 @@ func (s *Source) FetchAll(ctx context.Context, asks []calendar.Ask) ([]calendar.
 	return results, nil
 }
 
-func (s *Source) parts(asks []calendar.Ask) []*part {
+func (s *Source) parts(asks []calendar.Ask, boxes []string) []*part {
 	var parts []*part
 	for at := 0; at < len(asks); at += Mailboxes {
-		p := &part{at: at, asks: asks[at:min(at+Mailboxes, len(asks))]}
-		for _, a := range p.asks {
-			p.boxes = append(p.boxes, calendar.Fill(s.c.Mailbox, a.User))
-		}
+		end := min(at+Mailboxes, len(asks))
+		p := &part{at: at, asks: asks[at:end], boxes: boxes[at:end]}
 		s.name(p)
 		parts = append(parts, p)
 	}

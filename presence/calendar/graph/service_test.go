@@ -186,7 +186,7 @@ func (s *service) source(change func(*graph.Config)) *graph.Source {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	c := graph.Config{URL: s.URL + "/v1.0/", Tokens: tokens, Mailbox: "{user}@mail.example.com", AtOnce: 4}
+	c := graph.Config{URL: s.URL + "/v1.0/", Tokens: tokens, Mailbox: func(u jid.JID) string { return u.Local() + "@mail.example.com" }, AtOnce: 4}
 	if change != nil {
 		change(&c)
 	}
