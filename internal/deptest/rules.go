@@ -35,6 +35,8 @@ var sideways = map[string][]string{
 	"bench/...":             {"bench/..."},
 	"presence/calendar/...": {"presence/calendar/..."},
 	"test/...":              {"test/..."},
+	// What switches have in common.
+	"presence/...": {"presence/pbx/..."},
 }
 
 // homes are the packages that may import a library, and why no others.

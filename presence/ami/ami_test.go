@@ -1,0 +1,156 @@
+package ami_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/deskline/deskline/internal/asterisktest"
+	"github.com/deskline/deskline/internal/ldaptest"
+	"github.com/deskline/deskline/presence"
+	"github.com/deskline/deskline/presence/ami"
+	"github.com/deskline/deskline/presence/pbx"
+	"github.com/deskline/deskline/presence/pbx/pbxtest"
+)
+
+var discard = slog.New(slog.DiscardHandler)
+
+func client(t *testing.T, cfg ami.Config) *ami.Client {
+	t.Helper()
+	if cfg.User == "" {
+		cfg.User = asterisktest.User
+	}
+	if cfg.Secret == "" {
+		cfg.Secret = asterisktest.Secret
+	}
+	if cfg.Log == nil {
+		cfg.Log = discard
+	}
+	c, err := ami.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func source(t *testing.T, cfg ami.Config) *pbx.Source {
+	t.Helper()
+	return pbx.New(pbx.Config{
+		Name: "asterisk:test", Talk: client(t, cfg).Talk, Lines: pbxtest.Everyone{}, Expires: time.Second, Retry: 50 * time.Millisecond, Log: discard,
+	})
+}
+
+// TestAsterisk has a real Asterisk tell of calls, die, come back and hang.
+func TestAsterisk(t *testing.T) {
+	p := asterisktest.Start(t, asterisktest.Config{})
+	p.Device("2003", "ONHOLD")
+	p.Device("2004", "UNAVAILABLE")
+	w, _ := pbxtest.Run(t, source(t, ami.Config{Address: p.AMI(), Ping: 400 * time.Millisecond}))
+	w.Await("2003", presence.LineHeld) // the full picture
+	w.Await("2002", presence.LineIdle)
+	if e := w.Get("2004"); e.Line != presence.LineUnknown {
+		t.Errorf("a telephone that is not there: %v", e.Line)
+	}
+
+	p.Call("2001")
+	w.Await("2001", presence.LineInCall)
+	p.Device("2002", "RINGING")
+	w.Await("2002", presence.LineRinging)
+	p.Device("2002", "RINGINUSE")
+	w.Await("2002", presence.LineInCall)
+	p.Device("2003", "UNAVAILABLE")
+	w.Await("2003", presence.LineUnknown)
+	p.Hangup()
+	w.Await("2001", presence.LineIdle)
+	p.Call("2001")
+	w.Renewed(w.Await("2001", presence.LineInCall)) // for as long as Asterisk lives
+
+	p.Kill()
+	w.Await("2001", presence.LineUnknown)
+	p.Start()
+	p.Device("2003", "INUSE")
+	w.Await("2003", presence.LineInCall)
+	p.Call("2001")
+	w.Await("2001", presence.LineInCall)
+
+	p.Freeze()
+	w.Await("2001", presence.LineUnknown)
+	p.Thaw()
+	w.Await("2001", presence.LineInCall)
+	p.Hangup()
+	w.Await("2001", presence.LineIdle)
+}
+
+// TestAsteriskTLS has devices told over TLS, to a user who may do no more than needed.
+func TestAsteriskTLS(t *testing.T) {
+	ca := ldaptest.NewCA(t)
+	cert, key := ca.Issue(t, "localhost")
+	p := asterisktest.Start(t, asterisktest.Config{CertFile: joined(t, cert, key)})
+	pem, err := os.ReadFile(ca.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	var log bytes.Buffer
+	w, stop := pbxtest.Run(t, source(t, ami.Config{
+		Address: p.AMITLS(), TLS: &tls.Config{RootCAs: roots, ServerName: "localhost", MinVersion: tls.VersionTLS12}, User: asterisktest.Modest,
+		Devices: true, Technologies: []string{"local", "Custom"}, Resync: 300 * time.Millisecond, Log: slog.New(slog.NewTextHandler(&log, nil)),
+	}))
+	p.Device("2002", "BUSY")
+	w.Await("2002", presence.LineInCall)
+	p.Call("2001")
+	w.Await("2001@phones", presence.LineInCall)
+	p.Device("2002", "NOT_INUSE")
+	w.Await("2002", presence.LineIdle)
+	p.Hangup()
+	w.Await("2001@phones", presence.LineIdle)
+	stop()
+	if !strings.Contains(log.String(), "write=system") {
+		t.Errorf("log: %s", &log)
+	}
+}
+
+func joined(t *testing.T, files ...string) string {
+	t.Helper()
+	var all []byte
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, data...)
+	}
+	name := filepath.Join(t.TempDir(), "both.pem")
+	if err := os.WriteFile(name, all, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// TestAsteriskRefuses holds what is said of a wrong secret, and of a user who may not do what is needed.
+func TestAsteriskRefuses(t *testing.T) {
+	p := asterisktest.Start(t, asterisktest.Config{})
+	for name, tt := range map[string]struct {
+		user, secret, want string
+	}{
+		"secret": {asterisktest.User, "wrong", "Authentication failed"},
+		"user":   {"nobody", asterisktest.Secret, "Authentication failed"},
+		"rights": {asterisktest.Useless, asterisktest.Secret, "Permission denied; the user needs read=call"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := client(t, ami.Config{Address: p.AMI(), User: tt.user, Secret: tt.secret})
+			err := c.Talk(t.Context(), pbx.NewBoard(10))
+			if !errors.Is(err, pbx.ErrRefused) || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
