@@ -34,6 +34,7 @@ func (n *node) buildAdmin(context.Context) error {
 	if n.directory != nil {
 		n.admin.Describe("ldap", n.checkDirectory)
 	}
+	n.admin.Describe("switches", n.checkSwitches)
 	n.handleCertificates()
 	n.handlePresence()
 	return n.metrics.Watch(admin.Sources{
@@ -61,7 +62,7 @@ func (n *node) buildAdmin(context.Context) error {
 			{Name: "deskline_presence_stale_total", Help: "News of telephones and calendars that came after newer ones.", Read: func() uint64 { return n.presence.Stats().Stale }},
 		},
 		CertificateExpiry: func() time.Time { return n.certs.NotAfter() },
-		Labelled:          append(slices.Concat(n.clusterMetrics(), n.oauthMetrics(), n.directoryMetrics(), n.sourceMetrics()), n.expiryMetric()),
+		Labelled:          append(slices.Concat(n.clusterMetrics(), n.oauthMetrics(), n.directoryMetrics(), n.sourceMetrics(), n.switchMetrics()), n.expiryMetric()),
 	})
 }
 

@@ -24,7 +24,7 @@ type CheckResult struct {
 // Check tries what the configuration names without running a node: the
 // certificate, the store, the addresses.
 func Check(ctx context.Context, cfg configs.Config) []CheckResult {
-	results := slices.Concat(checkCerts(ctx, cfg), []CheckResult{checkStore(ctx, cfg)}, checkIssuers(ctx, cfg), checkLDAP(ctx, cfg), checkSources(ctx, cfg))
+	results := slices.Concat(checkCerts(ctx, cfg), []CheckResult{checkStore(ctx, cfg)}, checkIssuers(ctx, cfg), checkLDAP(ctx, cfg), checkSources(ctx, cfg), trySwitches(ctx, cfg))
 	if cfg.Groups.Required {
 		results = append(results, checkGroups(ctx, cfg))
 	}

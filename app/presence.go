@@ -27,6 +27,7 @@ type composing struct {
 
 	phones    atomic.Pointer[sip.Source] // nil: none tell over SIP
 	calendars []*calendar.Poller
+	switches  *switches
 }
 
 // buildPresence makes what knows whose lines are, and the source over HTTP.
@@ -44,6 +45,13 @@ func (n *node) buildPresence() error {
 		Map: c.lineMap, Observe: n.presence.Observe, MaxLines: n.cfg.Presence.HTTP.MaxLines, Settings: lineSettings(n.cfg), Log: n.log,
 	})
 	c.lineMap.OnChange(c.lines.Remap)
+	c.switches = newSwitches(n)
+	wanted, err := c.switches.prepare(n.cfg)
+	if err != nil {
+		return err
+	}
+	c.switches.set(wanted)
+	c.lineMap.OnChange(c.switches.refresh)
 	n.presence.Register(n.mux)
 	return n.buildSources()
 }
@@ -51,6 +59,7 @@ func (n *node) buildPresence() error {
 func (n *node) startPresence(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return n.presence.Run(ctx) })
 	g.Go(func() error { return n.composing.lines.Run(ctx) })
+	g.Go(func() error { return n.composing.switches.run(ctx) })
 	if n.composing.share != nil {
 		g.Go(func() error { return n.composing.share.run(ctx) })
 	}

@@ -37,6 +37,10 @@ func (n *node) apply(ctx context.Context, cfg configs.Config) error {
 	if err != nil {
 		return err
 	}
+	switches, err := n.composing.switches.prepare(cfg)
+	if err != nil {
+		return err
+	}
 	takeIssuers, err := n.oauth.Prepare(issuers(cfg))
 	if err != nil {
 		return fmt.Errorf("auth.oauth: %w", err)
@@ -64,6 +68,7 @@ func (n *node) apply(ctx context.Context, cfg configs.Config) error {
 	n.websocket.SetLimits(webSocketLimits(cfg))
 	n.setGroups(cfg)
 	n.setPresence(cfg, fixed)
+	n.composing.switches.set(switches)
 	if n.level != nil && cfg.Log.Level != n.cfg.Log.Level {
 		n.level.Set(cfg.Log.SlogLevel())
 	}

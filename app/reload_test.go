@@ -131,6 +131,7 @@ var probes = map[string]func(n *node) any{
 	"presence.supervisors":          func(n *node) any { return slices.Clone(n.composing.teams.Rules()) },
 	"presence.lines":                func(n *node) any { return len(n.composing.lineMap.Users("2001")) },
 	"presence.lines_file":           func(n *node) any { return len(n.composing.lineMap.Users("2002")) },
+	"presence.asterisk":             func(n *node) any { return n.composing.switches.wishes("asterisk:") },
 	"presence.http.token":           func(n *node) any { return n.composing.lines.Settings().Token },
 	"presence.http.ttl":             func(n *node) any { return n.composing.lines.Settings().TTL },
 	"certs.cert_file":               func(n *node) any { return n.certs.Fingerprint() },
@@ -248,6 +249,8 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 			t.Fatal(err)
 		}
 		cfg.Presence.Calendars = next.Presence.Calendars
+	case strings.HasPrefix(k.path, "presence.") && v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct:
+		v.Set(switchOf(t, k.path))
 	case k.path == "scope.tenants":
 		cfg.Scope.Tenants = [][]string{{cfg.Domains[0]}}
 	case k.path == "certs.cert_file" || k.path == "certs.key_file":

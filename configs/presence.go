@@ -27,6 +27,7 @@ type Presence struct {
 	LinesFile     string        `key:"lines_file" live:"yes"`  // the same, one a row; "" = none
 	HTTP          PresenceHTTP  `key:"http"`
 	Calendars     []Calendar    `key:"calendars"`
+	Asterisk      []Asterisk    `key:"asterisk" live:"yes"` // switches, in pbx.go
 }
 
 // Shows are what clients show of states that no user has chosen.

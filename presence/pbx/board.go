@@ -133,14 +133,24 @@ func (b *Board) clear() {
 	b.whole, b.alive = false, time.Time{}
 }
 
-// all has everything told again.
-func (b *Board) all() {
+// moved has lines told again of which differs says that they are of others than were told.
+func (b *Board) moved(differs func(name string, told []jid.JID) bool) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	for name := range b.lines {
-		b.dirty[name] = struct{}{}
+	all := make(map[string][]jid.JID, len(b.lines))
+	for name, l := range b.lines {
+		all[name] = l.told
 	}
-	b.ring()
+	b.mu.Unlock()
+	for name, told := range all {
+		if !differs(name, told) {
+			continue
+		}
+		b.mu.Lock()
+		if b.lines[name] != nil {
+			b.stain(name)
+		}
+		b.mu.Unlock()
+	}
 }
 
 // status counts the lines, reports whether there has been a full picture of the

@@ -58,11 +58,40 @@ const (
 	defaults = 60 * time.Second
 )
 
+// Try speaks with a switch until it has told the full picture, and counts the lines.
+func Try(ctx context.Context, talk Talk, limit int) (int, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	b, done := NewBoard(limit), make(chan error, 1)
+	go func() { done <- talk(ctx, b) }()
+	for {
+		select {
+		case <-b.wake:
+			if lines, whole, _ := b.status(); whole {
+				cancel()
+				<-done
+				return lines, nil
+			}
+		case err := <-done:
+			if lines, whole, _ := b.status(); whole {
+				return lines, nil
+			}
+			if err == nil {
+				err = errClosed
+			}
+			return 0, err
+		}
+	}
+}
+
+var errClosed = errors.New("the switch has closed the connection")
+
 // Source is a presence.Source.
 type Source struct {
 	cfg   Config
 	board *Board
-	seq   uint64 // of the loop that tells alone
+	moved chan struct{} // lines may be of others
+	seq   uint64        // of the loop that tells alone
 
 	mu     sync.Mutex // guards status
 	status Status
@@ -88,7 +117,7 @@ func New(cfg Config) *Source {
 	if cfg.Limit <= 0 {
 		cfg.Limit = 100_000
 	}
-	return &Source{cfg: cfg, board: NewBoard(cfg.Limit)}
+	return &Source{cfg: cfg, board: NewBoard(cfg.Limit), moved: make(chan struct{}, 1)}
 }
 
 // Name is that of the evidence.
@@ -106,8 +135,13 @@ func (s *Source) Status() Status {
 	return st
 }
 
-// Refresh tells everything again, to those whose the lines are by now. It does not wait.
-func (s *Source) Refresh() { s.board.all() }
+// Refresh has lines told to those whose they are by now, soon. It does not wait.
+func (s *Source) Refresh() {
+	select {
+	case s.moved <- struct{}{}:
+	default:
+	}
+}
 
 // Run implements presence.Source.
 func (s *Source) Run(ctx context.Context, out chan<- presence.Evidence) error {
@@ -203,10 +237,10 @@ func (s *Source) connect(ctx context.Context) {
 
 // failed notes why a connection is over, and returns it. It is logged when it is news.
 func (s *Source) failed(ctx context.Context, err error, told string) string {
-	why := "the switch has closed the connection"
-	if err != nil {
-		why = err.Error()
+	if err == nil {
+		err = errClosed
 	}
+	why := err.Error()
 	s.mu.Lock()
 	s.status.Err, s.status.Since = why, time.Now()
 	s.mu.Unlock()
@@ -228,6 +262,8 @@ func (s *Source) tell(ctx context.Context, out chan<- presence.Evidence) error {
 		case <-ctx.Done():
 			return nil
 		case <-s.board.wake:
+		case <-s.moved:
+			s.board.moved(func(name string, told []jid.JID) bool { return !same(told, s.cfg.Lines.Users(s.item(name))) })
 		case now := <-renew.C:
 			s.board.renew(now, s.cfg.Expires)
 		}
@@ -316,6 +352,11 @@ func (s *Source) retract(ctx context.Context, out chan<- presence.Evidence, know
 		}
 	}
 	return true
+}
+
+// same compares two lists without order.
+func same(a, b []jid.JID) bool {
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(j jid.JID) bool { return !slices.Contains(b, j) })
 }
 
 // item is a line as it is looked up and told.

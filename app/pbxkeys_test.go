@@ -1,0 +1,39 @@
+package app
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/deskline/deskline/configs"
+)
+
+// wishes names the switches of one kind that are wanted.
+func (s *switches) wishes(kind string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := []string{}
+	for _, w := range s.wanted {
+		if strings.HasPrefix(w.cfg.Name, kind) {
+			all = append(all, w.cfg.Name)
+		}
+	}
+	return all
+}
+
+// switchOf is a list of one switch, of the kind that a key is for.
+func switchOf(t *testing.T, path string) reflect.Value {
+	t.Helper()
+	secret := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(secret, []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	kind := strings.TrimPrefix(path, "presence.")
+	cfg, err := configs.Parse([]byte("presence: {" + kind + ": [{address: '127.0.0.1:1', user: a, password_file: " + secret + "}]}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reflect.ValueOf(cfg.Presence).FieldByNameFunc(func(name string) bool { return strings.EqualFold(name, kind) })
+}

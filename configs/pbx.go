@@ -1,0 +1,135 @@
+package configs
+
+import (
+	"net"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Asterisk is a telephone switch that tells what lines do by its manager interface, one of presence.asterisk.
+type Asterisk struct {
+	Name         string        `key:"name"`          // of the source; "" = the host of address
+	Address      string        `key:"address"`       // host or host:port
+	TLS          bool          `key:"tls"`           //
+	CAFile       string        `key:"ca_file"`       // PEM; "" = the system's
+	ServerName   string        `key:"server_name"`   // in its certificate; "" = the host of address
+	User         string        `key:"user"`          //
+	PasswordFile string        `key:"password_file"` //
+	Watch        string        `key:"watch"`         // hints or devices
+	Contexts     []string      `key:"contexts"`      // of hints; empty = all
+	Technologies []string      `key:"technologies"`  // of devices
+	Prefix       string        `key:"prefix"`        // in front of lines that are digits only
+	Domain       string        `key:"domain"`        // behind lines
+	Expires      time.Duration `key:"expires" min:"5s" max:"1h"`
+	Ping         time.Duration `key:"ping" min:"1s" max:"5m"`
+	Resync       time.Duration `key:"resync" min:"10s" max:"24h"`
+	MaxLines     int           `key:"max_lines" min:"1" max:"1000000"`
+}
+
+func (Asterisk) item() any {
+	return Asterisk{
+		Watch: "hints", Technologies: []string{"PJSIP", "SIP", "IAX2", "SCCP", "DAHDI"},
+		Expires: time.Minute, Ping: 10 * time.Second, Resync: 5 * time.Minute, MaxLines: 50000,
+	}
+}
+
+// Port of the manager interface, if none is written.
+func (a Asterisk) port() string {
+	if a.TLS {
+		return "5039"
+	}
+	return "5038"
+}
+
+// HostPort is the address with its port.
+func (a Asterisk) HostPort() string { return withPort(a.Address, a.port()) }
+
+// ID is the name of the source in the configuration.
+func (a Asterisk) ID() string { return nameOr(a.Name, a.Address) }
+
+// Host is the name to be found in the certificate.
+func (a Asterisk) Host() string { return nameOr(a.ServerName, a.Address) }
+
+// withPort adds a port to an address without one.
+func withPort(address, port string) string {
+	if _, _, err := net.SplitHostPort(address); err == nil {
+		return address
+	}
+	return net.JoinHostPort(strings.Trim(address, "[]"), port)
+}
+
+// nameOr is a name, or the host of an address.
+func nameOr(name, address string) string {
+	if name != "" {
+		return name
+	}
+	host, _, _ := net.SplitHostPort(withPort(address, "0"))
+	return host
+}
+
+func (l *loader) checkSwitches() {
+	p := l.cfg.Presence
+	l.checkItemBounds("presence.asterisk", reflect.ValueOf(p.Asterisk))
+	names := map[string]bool{}
+	for i, a := range p.Asterisk {
+		key := func(name string) string { return itemPath("presence.asterisk", i, name) }
+		l.checkSwitch(key, names, a.ID(), a.Address, a.Prefix, a.Domain)
+		l.checkSignIn(key, a.User, a.PasswordFile)
+		if a.Watch != "hints" && a.Watch != "devices" {
+			l.add(key("watch"), "%q is none of hints, devices", a.Watch)
+		}
+		if a.Watch == "devices" && len(a.Technologies) == 0 {
+			l.add(key("technologies"), "is empty, no device could be told of")
+		}
+		if !a.TLS && (a.CAFile != "" || a.ServerName != "") {
+			l.add(key("tls"), "is off, ca_file and server_name are for TLS")
+		}
+		if a.Ping >= a.Expires && !l.has(key("ping")) {
+			l.add(key("ping"), "%v is not below expires, %v", a.Ping, a.Expires)
+		}
+	}
+}
+
+// checkSwitch checks what all switches have.
+func (l *loader) checkSwitch(key func(string) string, names map[string]bool, id, address, prefix, domain string) {
+	switch host, port, err := net.SplitHostPort(withPort(address, "1")); {
+	case address == "":
+		l.add(key("address"), "is missing, such as pbx.example.com or 192.0.2.5:5038")
+		return
+	case err != nil || host == "" || !isPort(port) || strings.ContainsAny(host, " /@"):
+		l.add(key("address"), "%q is no address such as pbx.example.com or 192.0.2.5:5038", address)
+		return
+	}
+	if names[id] {
+		l.add(key("name"), "%q is there twice, give each switch a name", id)
+	}
+	names[id] = true
+	if strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r == 0x7f }) || len(id) > 64 {
+		l.add(key("name"), "%q is no name: up to 64 letters without spaces", id)
+	}
+	if strings.Trim(strings.TrimPrefix(prefix, "+"), "0123456789") != "" || prefix == "+" {
+		l.add(key("prefix"), "%q is no beginning of a number such as +4930123", prefix)
+	}
+	if strings.ContainsAny(domain, " @/;") {
+		l.add(key("domain"), "%q is no domain", domain)
+	}
+}
+
+func isPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && n > 0
+}
+
+func (l *loader) checkSignIn(key func(string) string, user, file string) {
+	if user == "" {
+		l.add(key("user"), "is missing")
+	}
+	if strings.ContainsFunc(user, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		l.add(key("user"), "has signs that no name has")
+	}
+	if file == "" {
+		l.add(key("password_file"), "is missing: the file with the password")
+	}
+}

@@ -1,0 +1,65 @@
+package configs_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/deskline/deskline/configs"
+)
+
+func TestSwitches(t *testing.T) {
+	cfg, err := configs.Parse([]byte(`
+presence:
+  asterisk:
+    - {address: pbx.example.com, user: desk, password_file: /run/a}
+    - {name: b, address: "[2001:db8::1]:5555", tls: true, user: desk, password_file: /run/b, watch: devices, expires: 30s, prefix: "+4930"}
+    - {address: "2001:db8::2", tls: true, server_name: c.example.com, user: desk, password_file: /run/c}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []struct{ id, address, host string }{
+		{"pbx.example.com", "pbx.example.com:5038", "pbx.example.com"}, {"b", "[2001:db8::1]:5555", "2001:db8::1"}, {"2001:db8::2", "[2001:db8::2]:5039", "c.example.com"},
+	} {
+		a := cfg.Presence.Asterisk[i]
+		if a.ID() != want.id || a.HostPort() != want.address || a.Host() != want.host {
+			t.Errorf("%d: %s %s %s", i, a.ID(), a.HostPort(), a.Host())
+		}
+	}
+	a := cfg.Presence.Asterisk
+	if a[0].Watch != "hints" || a[0].Expires != time.Minute || a[1].Watch != "devices" || a[1].Prefix != "+4930" || len(a[1].Technologies) != 5 {
+		t.Errorf("%+v", a)
+	}
+}
+
+func TestSwitchesRefused(t *testing.T) {
+	const good = "presence: {asterisk: [{address: pbx, user: a, password_file: f, "
+	for name, tt := range map[string]struct{ file, want string }{
+		"no address":    {"presence: {asterisk: [{user: a, password_file: f}]}", "presence.asterisk[0].address: is missing"},
+		"bad address":   {"presence: {asterisk: [{address: 'a b', user: a, password_file: f}]}", `presence.asterisk[0].address: "a b" is no address`},
+		"bad port":      {"presence: {asterisk: [{address: 'a:99999', user: a, password_file: f}]}", `presence.asterisk[0].address: "a:99999" is no address`},
+		"no user":       {"presence: {asterisk: [{address: a, password_file: f}]}", "presence.asterisk[0].user: is missing"},
+		"no password":   {"presence: {asterisk: [{address: a, user: a}]}", "presence.asterisk[0].password_file: is missing"},
+		"password":      {good + "password: x}]}", "presence.asterisk[0].password: unknown key"},
+		"watch":         {good + "watch: all}]}", `presence.asterisk[0].watch: "all" is none of hints, devices`},
+		"technologies":  {good + "watch: devices, technologies: []}]}", "presence.asterisk[0].technologies: is empty"},
+		"TLS":           {good + "ca_file: f}]}", "presence.asterisk[0].tls: is off"},
+		"ping":          {good + "ping: 2m}]}", "presence.asterisk[0].ping: 2m0s is not below expires, 1m0s"},
+		"expires":       {good + "expires: 1s, ping: 1s}]}", "presence.asterisk[0].expires: 1s is below 5s"},
+		"prefix":        {good + "prefix: '+49 30'}]}", `presence.asterisk[0].prefix: "+49 30" is no beginning of a number`},
+		"domain":        {good + "domain: a@b}]}", `presence.asterisk[0].domain: "a@b" is no domain`},
+		"name":          {good + "name: 'a b'}]}", `presence.asterisk[0].name: "a b" is no name`},
+		"twice":         {good + "}, {address: pbx, user: a, password_file: f}]}", `presence.asterisk[1].name: "pbx" is there twice`},
+		"user's signs":  {"presence: {asterisk: [{address: a, user: \"a\\r\\nb\", password_file: f}]}", "presence.asterisk[0].user: has signs"},
+		"not a list":    {"presence: {asterisk: {address: a}}", "presence.asterisk: is no list"},
+		"lines at most": {good + "max_lines: 0}]}", "presence.asterisk[0].max_lines: 0 is below 1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := configs.Parse([]byte(tt.file))
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+		})
+	}
+}
