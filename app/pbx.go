@@ -18,6 +18,7 @@ import (
 	"github.com/deskline/deskline/configs"
 	"github.com/deskline/deskline/presence"
 	"github.com/deskline/deskline/presence/ami"
+	"github.com/deskline/deskline/presence/esl"
 	"github.com/deskline/deskline/presence/pbx"
 )
 
@@ -59,6 +60,14 @@ func (s *switches) prepare(cfg configs.Config) ([]wish, error) {
 		w.key = fmt.Sprintf("presence.asterisk[%d]", i)
 		all = append(all, w)
 	}
+	for i, f := range cfg.Presence.FreeSWITCH {
+		w, err := freeswitch(f, s.n)
+		if err != nil {
+			return nil, fmt.Errorf("presence.freeswitch[%d].%w", i, err)
+		}
+		w.key = fmt.Sprintf("presence.freeswitch[%d]", i)
+		all = append(all, w)
+	}
 	return all, nil
 }
 
@@ -79,6 +88,26 @@ func asterisk(a configs.Asterisk, n *node) (wish, error) {
 		mark: sha256.Sum256(fmt.Appendf(nil, "%+v\x00%s\x00%s", a, secret, roots)),
 		cfg: pbx.Config{
 			Name: "asterisk:" + a.ID(), Talk: client.Talk, Prefix: a.Prefix, Domain: a.Domain, Expires: a.Expires, Limit: a.MaxLines, Log: n.log,
+		},
+	}, nil
+}
+
+// freeswitch makes a wish of a FreeSWITCH. The error begins with the key.
+func freeswitch(f configs.FreeSWITCH, n *node) (wish, error) {
+	secret, roots, err := signIn(f.PasswordFile, f.CAFile)
+	if err != nil {
+		return wish{}, err
+	}
+	client, err := esl.New(esl.Config{
+		Address: f.HostPort(), TLS: switchTLS(f.TLS, f.Host(), roots), User: f.User, Password: string(secret), Ping: f.Ping, Resync: f.Resync, Log: n.log,
+	})
+	if err != nil {
+		return wish{}, fmt.Errorf("password_file: %w", err)
+	}
+	return wish{
+		mark: sha256.Sum256(fmt.Appendf(nil, "%+v\x00%s\x00%s", f, secret, roots)),
+		cfg: pbx.Config{
+			Name: "freeswitch:" + f.ID(), Talk: client.Talk, Prefix: f.Prefix, Domain: f.Domain, Expires: f.Expires, Limit: f.MaxLines, Log: n.log,
 		},
 	}, nil
 }
@@ -281,11 +310,9 @@ func trySwitches(ctx context.Context, cfg configs.Config) []CheckResult {
 			err = errors.New("the switch does not answer")
 		}
 		results[i] = CheckResult{Name: w.key, Detail: fmt.Sprintf("%s, %d lines", w.cfg.Name, lines), Err: err}
-		if err == nil && lines == 0 {
-			results[i].Warning = "it tells of no lines: " + noLines
+		if err == nil && lines == 0 && strings.HasPrefix(w.cfg.Name, "asterisk:") { // others know none while nobody calls
+			results[i].Warning = "it tells of no lines: look at contexts and watch"
 		}
 	}
 	return results
 }
-
-const noLines = "look at contexts and watch"

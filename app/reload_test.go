@@ -132,6 +132,7 @@ var probes = map[string]func(n *node) any{
 	"presence.lines":                func(n *node) any { return len(n.composing.lineMap.Users("2001")) },
 	"presence.lines_file":           func(n *node) any { return len(n.composing.lineMap.Users("2002")) },
 	"presence.asterisk":             func(n *node) any { return n.composing.switches.wishes("asterisk:") },
+	"presence.freeswitch":           func(n *node) any { return n.composing.switches.wishes("freeswitch:") },
 	"presence.http.token":           func(n *node) any { return n.composing.lines.Settings().Token },
 	"presence.http.ttl":             func(n *node) any { return n.composing.lines.Settings().TTL },
 	"certs.cert_file":               func(n *node) any { return n.certs.Fingerprint() },

@@ -52,6 +52,37 @@ func (a Asterisk) ID() string { return nameOr(a.Name, a.Address) }
 // Host is the name to be found in the certificate.
 func (a Asterisk) Host() string { return nameOr(a.ServerName, a.Address) }
 
+// FreeSWITCH is a telephone switch that tells what lines do by its event socket, one of presence.freeswitch.
+type FreeSWITCH struct {
+	Name         string        `key:"name"`          // of the source; "" = the host of address
+	Address      string        `key:"address"`       // host or host:port
+	Plain        string        `key:"plain"`         // where to without TLS: loopback or any
+	TLS          bool          `key:"tls"`           // of a tunnel in front
+	CAFile       string        `key:"ca_file"`       // PEM; "" = the system's
+	ServerName   string        `key:"server_name"`   // in its certificate; "" = the host of address
+	User         string        `key:"user"`          // of its directory; "" = the event socket's own
+	PasswordFile string        `key:"password_file"` //
+	Prefix       string        `key:"prefix"`        // in front of lines that are digits only
+	Domain       string        `key:"domain"`        // of lines, in place of their own
+	Expires      time.Duration `key:"expires" min:"5s" max:"1h"`
+	Ping         time.Duration `key:"ping" min:"1s" max:"5m"`
+	Resync       time.Duration `key:"resync" min:"10s" max:"24h"`
+	MaxLines     int           `key:"max_lines" min:"1" max:"1000000"`
+}
+
+func (FreeSWITCH) item() any {
+	return FreeSWITCH{Plain: "loopback", Expires: time.Minute, Ping: 10 * time.Second, Resync: 5 * time.Minute, MaxLines: 50000}
+}
+
+// HostPort is the address with its port.
+func (f FreeSWITCH) HostPort() string { return withPort(f.Address, "8021") }
+
+// ID is the name of the source in the configuration.
+func (f FreeSWITCH) ID() string { return nameOr(f.Name, f.Address) }
+
+// Host is the name to be found in the certificate.
+func (f FreeSWITCH) Host() string { return nameOr(f.ServerName, f.Address) }
+
 // withPort adds a port to an address without one.
 func withPort(address, port string) string {
 	if _, _, err := net.SplitHostPort(address); err == nil {
@@ -72,23 +103,42 @@ func nameOr(name, address string) string {
 func (l *loader) checkSwitches() {
 	p := l.cfg.Presence
 	l.checkItemBounds("presence.asterisk", reflect.ValueOf(p.Asterisk))
+	l.checkItemBounds("presence.freeswitch", reflect.ValueOf(p.FreeSWITCH))
 	names := map[string]bool{}
 	for i, a := range p.Asterisk {
 		key := func(name string) string { return itemPath("presence.asterisk", i, name) }
 		l.checkSwitch(key, names, a.ID(), a.Address, a.Prefix, a.Domain)
-		l.checkSignIn(key, a.User, a.PasswordFile)
+		l.checkSignIn(key, a.User, a.PasswordFile, true)
+		l.checkTimes(key, a.TLS, a.CAFile+a.ServerName, a.Ping, a.Expires)
 		if a.Watch != "hints" && a.Watch != "devices" {
 			l.add(key("watch"), "%q is none of hints, devices", a.Watch)
 		}
 		if a.Watch == "devices" && len(a.Technologies) == 0 {
 			l.add(key("technologies"), "is empty, no device could be told of")
 		}
-		if !a.TLS && (a.CAFile != "" || a.ServerName != "") {
-			l.add(key("tls"), "is off, ca_file and server_name are for TLS")
+	}
+	names = map[string]bool{}
+	for i, f := range p.FreeSWITCH {
+		key := func(name string) string { return itemPath("presence.freeswitch", i, name) }
+		l.checkSwitch(key, names, f.ID(), f.Address, f.Prefix, f.Domain)
+		l.checkSignIn(key, f.User, f.PasswordFile, false)
+		l.checkTimes(key, f.TLS, f.CAFile+f.ServerName, f.Ping, f.Expires)
+		if f.Plain != "loopback" && f.Plain != "any" {
+			l.add(key("plain"), "%q is none of loopback, any", f.Plain)
 		}
-		if a.Ping >= a.Expires && !l.has(key("ping")) {
-			l.add(key("ping"), "%v is not below expires, %v", a.Ping, a.Expires)
+		if host := nameOr("", f.Address); f.Plain == "loopback" && !f.TLS && f.Address != "" && !loopback(host) {
+			l.add(key("address"), "%s would get the password as it is: reach it through a tunnel with TLS or on this machine, or set plain to any", host)
 		}
+	}
+}
+
+// checkTimes checks the rest of what all switches have.
+func (l *loader) checkTimes(key func(string) string, secure bool, forTLS string, ping, expires time.Duration) {
+	if !secure && forTLS != "" {
+		l.add(key("tls"), "is off, ca_file and server_name are for TLS")
+	}
+	if ping >= expires && !l.has(key("ping")) {
+		l.add(key("ping"), "%v is not below expires, %v", ping, expires)
 	}
 }
 
@@ -122,8 +172,8 @@ func isPort(text string) bool {
 	return err == nil && n > 0
 }
 
-func (l *loader) checkSignIn(key func(string) string, user, file string) {
-	if user == "" {
+func (l *loader) checkSignIn(key func(string) string, user, file string, needed bool) {
+	if user == "" && needed {
 		l.add(key("user"), "is missing")
 	}
 	if strings.ContainsFunc(user, func(r rune) bool { return r < ' ' || r == 0x7f }) {

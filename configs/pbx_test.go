@@ -27,6 +27,10 @@ presence:
 			t.Errorf("%d: %s %s %s", i, a.ID(), a.HostPort(), a.Host())
 		}
 	}
+	cfg2, err := configs.Parse([]byte(`presence: {freeswitch: [{address: "::1", password_file: f}, {address: pbx, tls: true, password_file: f}, {name: x, address: "pbx:1", plain: any, password_file: f}]}`))
+	if err != nil || cfg2.Presence.FreeSWITCH[0].HostPort() != "[::1]:8021" || cfg2.Presence.FreeSWITCH[1].Host() != "pbx" || cfg2.Presence.FreeSWITCH[2].ID() != "x" {
+		t.Errorf("%+v %v", cfg2.Presence.FreeSWITCH, err)
+	}
 	a := cfg.Presence.Asterisk
 	if a[0].Watch != "hints" || a[0].Expires != time.Minute || a[1].Watch != "devices" || a[1].Prefix != "+4930" || len(a[1].Technologies) != 5 {
 		t.Errorf("%+v", a)
@@ -53,6 +57,8 @@ func TestSwitchesRefused(t *testing.T) {
 		"twice":         {good + "}, {address: pbx, user: a, password_file: f}]}", `presence.asterisk[1].name: "pbx" is there twice`},
 		"user's signs":  {"presence: {asterisk: [{address: a, user: \"a\\r\\nb\", password_file: f}]}", "presence.asterisk[0].user: has signs"},
 		"not a list":    {"presence: {asterisk: {address: a}}", "presence.asterisk: is no list"},
+		"plain":         {"presence: {freeswitch: [{address: pbx.example.com, password_file: f}]}", "presence.freeswitch[0].address: pbx.example.com would get the password as it is"},
+		"plain, what":   {"presence: {freeswitch: [{address: pbx, password_file: f, plain: all}]}", `presence.freeswitch[0].plain: "all" is none of loopback, any`},
 		"lines at most": {good + "max_lines: 0}]}", "presence.asterisk[0].max_lines: 0 is below 1"},
 	} {
 		t.Run(name, func(t *testing.T) {

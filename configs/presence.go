@@ -28,6 +28,7 @@ type Presence struct {
 	HTTP          PresenceHTTP  `key:"http"`
 	Calendars     []Calendar    `key:"calendars"`
 	Asterisk      []Asterisk    `key:"asterisk" live:"yes"` // switches, in pbx.go
+	FreeSWITCH    []FreeSWITCH  `key:"freeswitch" live:"yes"`
 }
 
 // Shows are what clients show of states that no user has chosen.

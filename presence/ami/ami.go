@@ -185,12 +185,12 @@ func (t *talk) ask(ctx context.Context, within time.Duration, action string, fie
 func ok(p packet) bool { return strings.EqualFold(p["response"], "Success") }
 
 func (t *talk) login(ctx context.Context) error {
-	limit := time.NewTimer(t.cfg.Timeout)
+	limit := time.NewTimer(t.cfg.Ping)
 	defer limit.Stop()
 	if _, err := t.hear(ctx, limit.C); err != nil { // the greeting
 		return err
 	}
-	p, err := t.ask(ctx, t.cfg.Timeout, "Challenge", "AuthType", "MD5")
+	p, err := t.ask(ctx, t.cfg.Ping, "Challenge", "AuthType", "MD5")
 	if err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func (t *talk) login(ctx context.Context) error {
 		return fmt.Errorf("%w: no MD5 challenge: %s", pbx.ErrRefused, p["message"])
 	}
 	sum := md5.Sum([]byte(challenge + t.cfg.Secret)) //nolint:gosec // see above
-	p, err = t.ask(ctx, t.cfg.Timeout, "Login", "AuthType", "MD5", "Username", t.cfg.User, "Key", hex.EncodeToString(sum[:]), "Events", "system,call")
+	p, err = t.ask(ctx, t.cfg.Ping, "Login", "AuthType", "MD5", "Username", t.cfg.User, "Key", hex.EncodeToString(sum[:]), "Events", "system,call")
 	switch {
 	case err != nil:
 		return err

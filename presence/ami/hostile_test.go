@@ -85,7 +85,7 @@ func TestHostile(t *testing.T) {
 		"list without end": {greeting, polite, "ExtensionStateList: the switch does not answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := client(t, ami.Config{Address: peer(t, tt.greeting, tt.answer), Timeout: 300 * time.Millisecond})
+			c := client(t, ami.Config{Address: peer(t, tt.greeting, tt.answer), Ping: 300 * time.Millisecond, Timeout: 300 * time.Millisecond})
 			if err := c.Talk(t.Context(), pbx.NewBoard(10)); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"runtime/pprof"
 	"slices"
 	"strings"
@@ -36,7 +35,7 @@ type Config struct {
 	Talk    Talk
 	Lines   Lines
 	Prefix  string        // in front of lines that are digits only, such as +4930123
-	Domain  string        // behind lines, so that 2001 is 2001@pbx.example.com; "" = nothing
+	Domain  string        // of lines, so that 2001 is 2001@pbx.example.com; "" = as the switch has it
 	Expires time.Duration // how long something is believed after the last sign of life
 	Retry   time.Duration // the least wait before another connection; 0 = half a second
 	Limit   int           // of lines
@@ -57,32 +56,6 @@ const (
 	goodFor  = 10                     // a connection that lasted so many times Retry was a good one
 	defaults = 60 * time.Second
 )
-
-// Try speaks with a switch until it has told the full picture, and counts the lines.
-func Try(ctx context.Context, talk Talk, limit int) (int, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	b, done := NewBoard(limit), make(chan error, 1)
-	go func() { done <- talk(ctx, b) }()
-	for {
-		select {
-		case <-b.wake:
-			if lines, whole, _ := b.status(); whole {
-				cancel()
-				<-done // it was told to end
-				return lines, nil
-			}
-		case err := <-done:
-			if lines, whole, _ := b.status(); whole {
-				return lines, nil
-			}
-			if err == nil {
-				err = errClosed
-			}
-			return 0, err
-		}
-	}
-}
 
 var errClosed = errors.New("the switch has closed the connection")
 
@@ -202,56 +175,6 @@ func (s *Source) hold(ctx context.Context, tick <-chan time.Time) {
 	<-done
 }
 
-// connect makes one connection after the other.
-func (s *Source) connect(ctx context.Context) {
-	wait, told := s.cfg.Retry, ""
-	for {
-		began := time.Now()
-		s.board.begin()
-		err := s.cfg.Talk(ctx, s.board)
-		_, whole, _ := s.board.status()
-		s.board.begin()
-		if ctx.Err() != nil {
-			return
-		}
-		if whole && time.Since(began) >= goodFor*s.cfg.Retry {
-			wait = s.cfg.Retry
-		}
-		if whole {
-			told = ""
-		}
-		told = s.failed(ctx, err, told)
-		pause := wait
-		if wait = min(2*wait, most); errors.Is(err, ErrRefused) {
-			pause = refused
-		}
-		timer := time.NewTimer(pause + rand.N(pause)) //nolint:gosec // jitter
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		case <-timer.C:
-		}
-	}
-}
-
-// failed notes why a connection is over, and returns it. It is logged when it is news.
-func (s *Source) failed(ctx context.Context, err error, told string) string {
-	if err == nil {
-		err = errClosed
-	}
-	why := err.Error()
-	s.mu.Lock()
-	s.status.Err, s.status.Since = why, time.Now()
-	s.mu.Unlock()
-	level := slog.LevelWarn
-	if why == told {
-		level = slog.LevelDebug
-	}
-	s.cfg.Log.Log(ctx, level, "telephone switch away", "source", s.cfg.Name, "err", why)
-	return why
-}
-
 // tell sends what changes, and what is not believed much longer though the switch lives.
 func (s *Source) tell(ctx context.Context, out chan<- presence.Evidence) error {
 	renew := time.NewTicker(max(s.cfg.Expires/12, 10*time.Millisecond))
@@ -361,11 +284,15 @@ func same(a, b []jid.JID) bool {
 
 // item is a line as it is looked up and told.
 func (s *Source) item(name string) string {
-	if s.cfg.Prefix != "" && strings.Trim(name, "0123456789") == "" {
-		name = s.cfg.Prefix + name
+	user, host, found := strings.Cut(name, "@")
+	if s.cfg.Prefix != "" && user != "" && strings.Trim(user, "0123456789") == "" {
+		user = s.cfg.Prefix + user
 	}
-	if s.cfg.Domain != "" {
-		name += "@" + s.cfg.Domain
+	switch {
+	case s.cfg.Domain != "":
+		return user + "@" + s.cfg.Domain
+	case found:
+		return user + "@" + host
 	}
-	return name
+	return user
 }
