@@ -57,7 +57,7 @@ func state(callState, direction string) presence.Line {
 		}
 		return presence.LineInCall
 	}
-	if outbound { // DOWN, DIALING: it does not ring yet
+	if outbound { // it does not ring yet
 		return presence.LineIdle
 	}
 	return presence.LineInCall

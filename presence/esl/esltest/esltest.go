@@ -9,6 +9,7 @@ package esltest
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net"
 	"net/url"
@@ -53,7 +54,7 @@ func (s *Switch) Addr() string { return s.addr }
 // Restart starts a switch that was killed, without calls.
 func (s *Switch) Restart() {
 	s.t.Helper()
-	l, err := net.Listen("tcp", s.addr)
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", s.addr)
 	if err != nil {
 		s.t.Fatal(err)
 	}
