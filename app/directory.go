@@ -52,7 +52,7 @@ func directoryConfig(cfg configs.Config) ldap.Config {
 		BindDN: l.BindDN, BindPassword: l.BindPassword.Reveal(), Domains: cfg.DirectoryDomains(), Schema: l.Schema,
 		Base: l.Base, OneLevel: l.Scope == "one", GroupBase: l.GroupBase,
 		Attributes: ldap.Attributes{
-			User: a.User, Domain: a.Domain, Name: a.Name, Given: a.Given, Family: a.Family, Mail: a.Mail, Phones: a.Phones, Title: a.Title,
+			User: a.User, Domain: a.Domain, Name: a.Name, Given: a.Given, Family: a.Family, Mail: a.Mail, Phones: a.Phones, Lines: a.Lines, Title: a.Title,
 			Department: a.Department, Company: a.Company, Entity: a.Entity, Photo: a.Photo, Groups: a.Groups,
 		},
 		ConnectTimeout: l.ConnectTimeout, Pool: l.Pool, Settings: directorySettings(cfg),

@@ -10,6 +10,16 @@ import (
 	"github.com/deskline/deskline/configs"
 )
 
+func init() {
+	probes["presence.asterisk"] = func(n *node) any { return n.composing.switches.wishes("asterisk:") }
+	probes["presence.freeswitch"] = func(n *node) any { return n.composing.switches.wishes("freeswitch:") }
+	probes["presence.numbers.country"] = func(n *node) any { return n.composing.lineMap.Numbers().Country }
+	probes["presence.numbers.trunk"] = func(n *node) any { return n.composing.lineMap.Numbers().Trunk }
+	probes["presence.numbers.international"] = func(n *node) any { return n.composing.lineMap.Numbers().International }
+	probes["presence.numbers.national_digits"] = func(n *node) any { return n.composing.lineMap.Numbers().NationalDigits }
+	probes["presence.numbers.rules"] = func(n *node) any { return len(n.composing.lineMap.Numbers().Rules) }
+}
+
 // wishes names the switches of one kind that are wanted.
 func (s *switches) wishes(kind string) []string {
 	s.mu.Lock()

@@ -39,6 +39,11 @@ func (n *node) buildPresence() error {
 	c := &n.composing
 	c.lineMap = presence.NewLineMap(n.cfg.Domains[0])
 	c.lineMap.SetFixed(fixed)
+	rules, err := n.cfg.Presence.Rules()
+	if err != nil {
+		return err
+	}
+	c.lineMap.SetNumbers(rules)
 	n.people.sinks = append(n.people.sinks, func(source string) people.Sink { return c.lineMap.Sink(source) },
 		func(source string) people.Sink { return c.teams.Sink(source) })
 	c.lines = lines.New(lines.Config{
@@ -89,6 +94,9 @@ func lineSettings(cfg configs.Config) lines.Settings {
 
 // setPresence puts live keys in force.
 func (n *node) setPresence(cfg configs.Config, fixed map[string][]jid.JID) {
+	if rules, err := cfg.Presence.Rules(); err == nil { // it has been validated
+		n.composing.lineMap.SetNumbers(rules)
+	}
 	n.presence.SetSettings(presenceSettings(cfg))
 	n.composing.lines.SetSettings(lineSettings(cfg))
 	n.composing.lineMap.SetFixed(fixed)

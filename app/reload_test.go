@@ -131,8 +131,6 @@ var probes = map[string]func(n *node) any{
 	"presence.supervisors":          func(n *node) any { return slices.Clone(n.composing.teams.Rules()) },
 	"presence.lines":                func(n *node) any { return len(n.composing.lineMap.Users("2001")) },
 	"presence.lines_file":           func(n *node) any { return len(n.composing.lineMap.Users("2002")) },
-	"presence.asterisk":             func(n *node) any { return n.composing.switches.wishes("asterisk:") },
-	"presence.freeswitch":           func(n *node) any { return n.composing.switches.wishes("freeswitch:") },
 	"presence.http.token":           func(n *node) any { return n.composing.lines.Settings().Token },
 	"presence.http.ttl":             func(n *node) any { return n.composing.lines.Settings().TTL },
 	"certs.cert_file":               func(n *node) any { return n.certs.Fingerprint() },
@@ -217,6 +215,7 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 		"ldap.group_base": "ou=groups,dc=example,dc=com", "ldap.filter": "(uid=*)", "ldap.group_filter": "(cn=*)",
 		"ldap.enabled.filter": "(o=x)", "ldap.enabled.attribute": "agent", "ldap.enabled.value": "yes",
 		"sip.listen": ":1", "sip.tls_listen": ":2", "sip.realm": "pbx", "sip.users_file": "users", "sip.ca_file": "ca.pem",
+		"presence.numbers.country": "49", "presence.numbers.trunk": "8", "presence.numbers.international": "011",
 		"presence.http.token": "0123456789abcdef", "presence.lines_file": filepath.Join(t.TempDir(), "lines"),
 	}
 	if err := os.WriteFile(texts["presence.lines_file"], []byte("# whose\n2002=alice\n"), 0o600); err != nil {
@@ -226,7 +225,8 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 		"sip.transports": "tcp", "sip.domains": "pbx.example.com",
 		"presence.supervisors": "Supervisors > Agents",
 		"presence.lines":       "2001=alice", "presence.texts": "available=Here",
-		"domains": "example.com", "http.cors_origins": "https://a.example", "bosh.paths": "/b", "auth.mechanisms": "PLAIN",
+		"presence.numbers.rules": "7(.*)=$1",
+		"domains":                "example.com", "http.cors_origins": "https://a.example", "bosh.paths": "/b", "auth.mechanisms": "PLAIN",
 		"certs.hosts": "a.example", "certs.acme.hosts": "a.example",
 		"ldap.urls": "ldap://127.0.0.1:2", "ldap.domains": "localhost", "ldap.enabled.groups": "cn=chat,dc=example,dc=com",
 		"cluster.seeds": "n2.example.com", "redis.cluster.addrs": "redis.example.com:6379",
@@ -285,8 +285,8 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 		cfg.LDAP.BindDN, cfg.LDAP.BindPassword = "cn=reader", "secret"
 	case k.path == "ldap.cert_file" || k.path == "ldap.key_file":
 		cfg.LDAP.CertFile, cfg.LDAP.KeyFile = certFile, keyFile
-	case k.path == "ldap.attributes.phones":
-		cfg.LDAP.Attributes.Phones = []string{"ipPhone"}
+	case k.path == "ldap.attributes.phones" || k.path == "ldap.attributes.lines":
+		v.Set(reflect.ValueOf([]string{"ipPhone"}))
 	case strings.HasPrefix(k.path, "ldap.attributes."):
 		v.SetString("other")
 	case k.path == "http.plain":

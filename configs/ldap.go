@@ -46,6 +46,7 @@ type LDAPAttributes struct {
 	Family     string   `key:"family"`
 	Mail       string   `key:"mail"`
 	Phones     []string `key:"phones"`
+	Lines      []string `key:"lines"` // of telephones; empty = phones
 	Title      string   `key:"title"`
 	Department string   `key:"department"`
 	Company    string   `key:"company"`
@@ -160,6 +161,9 @@ func (l *loader) checkLDAPFilters(c LDAP) {
 	}
 	for _, phone := range a.Phones {
 		names = append(names, struct{ key, text string }{"phones", phone})
+	}
+	for _, line := range a.Lines {
+		names = append(names, struct{ key, text string }{"lines", line})
 	}
 	for _, n := range names {
 		l.checkAttribute("ldap.attributes."+n.key, n.text)

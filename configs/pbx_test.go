@@ -69,3 +69,19 @@ func TestSwitchesRefused(t *testing.T) {
 		})
 	}
 }
+
+func TestNumbersRefused(t *testing.T) {
+	for file, want := range map[string]string{
+		"presence: {numbers: {country: '+49'}}":         "presence.numbers.country: \"+49\" is no code of a country",
+		"presence: {numbers: {country: 'de'}}":          "presence.numbers.country: \"de\" is none",
+		"presence: {numbers: {trunk: 'x'}}":             "presence.numbers.trunk: \"x\" is none",
+		"presence: {numbers: {rules: ['(=1']}}":         "presence.numbers.rules: \"(=1\"",
+		"presence: {numbers: {rules: ['1']}}":           "presence.numbers.rules: \"1\" is not written pattern=number",
+		"presence: {numbers: {national_digits: 99}}":    "presence.numbers.national_digits: 99 is above 15",
+		"ldap: {attributes: {lines: ['a b', ipPhone]}}": "ldap.attributes.lines: \"a b\" is no name of an attribute",
+	} {
+		if _, err := configs.Parse([]byte(file)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", file, err, want)
+		}
+	}
+}

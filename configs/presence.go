@@ -25,6 +25,7 @@ type Presence struct {
 	Supervisors   []string      `key:"supervisors" live:"yes"` // group > group
 	Lines         []string      `key:"lines" live:"yes"`       // line=user
 	LinesFile     string        `key:"lines_file" live:"yes"`  // the same, one a row; "" = none
+	Numbers       Numbers       `key:"numbers"`
 	HTTP          PresenceHTTP  `key:"http"`
 	Calendars     []Calendar    `key:"calendars"`
 	Asterisk      []Asterisk    `key:"asterisk" live:"yes"` // switches, in pbx.go
@@ -48,7 +49,8 @@ type PresenceHTTP struct {
 func defaultPresence() Presence {
 	return Presence{
 		Policy: "modern", PhoneOnly: "hide", IdleAfter: 5 * time.Minute, Gather: 100 * time.Millisecond,
-		Shows: Shows{Phone: "dnd", Meeting: "dnd", OutOfOffice: "xa"}, Language: "en",
+		Numbers: Numbers{Trunk: "0", International: "00"},
+		Shows:   Shows{Phone: "dnd", Meeting: "dnd", OutOfOffice: "xa"}, Language: "en",
 		HTTP: PresenceHTTP{TTL: time.Hour, MaxLines: 50000},
 	}
 }

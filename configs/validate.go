@@ -70,6 +70,7 @@ func (l *loader) validate() {
 	l.checkPresence()
 	l.checkCalendars()
 	l.checkSIP()
+	l.checkNumbers()
 	l.checkSwitches()
 }
 

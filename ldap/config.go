@@ -55,7 +55,8 @@ type Attributes struct {
 	Title, Department, Company, Entity, Photo string
 	Groups                                    string
 	Phones                                    []string
-	id, stamp, control, lock, expiry          string // of the schema alone
+	Lines                                     []string // of telephones; empty = Phones
+	id, stamp, control, lock, expiry          string   // of the schema alone
 }
 
 // Enabled says who may use chat: those to whom all that is set applies.

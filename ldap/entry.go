@@ -45,7 +45,7 @@ func (d *Directory) names() []string {
 	list := slices.Concat([]string{
 		a.User, a.Domain, a.Name, "cn", a.Given, a.Family, a.Mail, a.Title, a.Department, a.Company, a.Entity, a.Groups,
 		a.id, a.stamp, a.control, a.lock, a.expiry, enabled.Attribute, "entryCSN",
-	}, a.Phones)
+	}, a.Phones, a.Lines)
 	slices.Sort(list)
 	return slices.Compact(slices.DeleteFunc(list, func(name string) bool { return name == "" }))
 }
@@ -71,6 +71,12 @@ func (d *Directory) parse(e *goldap.Entry) (entry, error) {
 	}
 	for _, name := range a.Phones {
 		p.Phones = append(p.Phones, values(e, name)...)
+	}
+	if len(a.Lines) > 0 {
+		p.Lines = []string{} // somebody without any has none
+	}
+	for _, name := range a.Lines {
+		p.Lines = append(p.Lines, values(e, name)...)
 	}
 	out := entry{Person: p, dn: e.DN, key: dnKey(e.DN), uid: uidKey(user), direct: values(e, a.Groups)}
 	if a.Groups != "" {

@@ -181,7 +181,7 @@ func sum(p people.Person) uint64 {
 	for _, s := range []string{p.JID.String(), p.ID, p.Name, p.Given, p.Family, p.Title, p.Department, p.Company, p.Unit, p.Entity, p.Why} {
 		text(s)
 	}
-	for _, list := range [][]string{p.Mail, p.Phones, p.Groups} {
+	for _, list := range [][]string{p.Mail, p.Phones, p.Lines, p.Groups} {
 		for _, s := range list {
 			text(s)
 		}

@@ -21,6 +21,7 @@ type Person struct {
 	Family     string
 	Mail       []string // the first is the one to show
 	Phones     []string // as written in the source
+	Lines      []string // telephone lines, as Phones or as SIP addresses; nil = Phones are
 	Title      string
 	Department string
 	Company    string

@@ -18,9 +18,11 @@ type LineMap struct {
 
 	mu      sync.RWMutex // guards all below; the slices are not changed
 	fixed   map[string][]jid.JID
+	rules   Numbers
+	names   map[string][]jid.JID            // by lines that are no numbers
 	numbers map[string][]jid.JID            // by the whole number
 	ends    map[string]map[jid.JID]string   // by the extension: people, and the whole number
-	people  map[string]map[jid.JID][]string // by source: their numbers as written
+	people  map[string]map[jid.JID][]string // by source: their lines as written
 	changed []func()
 }
 
@@ -30,7 +32,7 @@ const maxNumbers = 16
 // NewLineMap returns a map in which names without a domain are of the one given.
 func NewLineMap(domain string) *LineMap {
 	return &LineMap{
-		domain: domain, numbers: map[string][]jid.JID{}, ends: map[string]map[jid.JID]string{}, people: map[string]map[jid.JID][]string{},
+		domain: domain, names: map[string][]jid.JID{}, numbers: map[string][]jid.JID{}, ends: map[string]map[jid.JID]string{}, people: map[string]map[jid.JID][]string{},
 	}
 }
 
@@ -51,6 +53,34 @@ func (m *LineMap) SetFixed(fixed map[string][]jid.JID) {
 	m.fixed = fixed
 	m.mu.Unlock()
 	m.tell()
+}
+
+// SetNumbers says how numbers are written.
+func (m *LineMap) SetNumbers(rules Numbers) {
+	m.mu.Lock()
+	m.rules = rules
+	m.rebuild()
+	m.mu.Unlock()
+	m.tell()
+}
+
+// Numbers returns how numbers are written.
+func (m *LineMap) Numbers() Numbers {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.rules
+}
+
+// rebuild makes the indexes anew. It is called with the lock held.
+func (m *LineMap) rebuild() {
+	clear(m.names)
+	clear(m.numbers)
+	clear(m.ends)
+	for _, of := range m.people {
+		for user, list := range of {
+			m.add(user, list)
+		}
+	}
 }
 
 // LineKey writes a line as it is compared: without scheme, parameters, and the signs that
@@ -91,6 +121,11 @@ func (m *LineMap) Users(line string) []jid.JID {
 			return users
 		}
 	}
+	for _, name := range []string{key, user} {
+		if users := m.names[name]; len(users) > 0 {
+			return users
+		}
+	}
 	if users := m.byNumber(user); len(users) > 0 {
 		return users
 	}
@@ -103,7 +138,7 @@ func (m *LineMap) Users(line string) []jid.JID {
 }
 
 func (m *LineMap) byNumber(number string) []jid.JID {
-	whole, _, ok := people.PhoneKeys(number)
+	whole, _, ok := m.rules.Keys(number)
 	if !ok || strings.Trim(number, "+0123456789") != "" {
 		return nil
 	}
@@ -147,25 +182,34 @@ func (s lineSink) Replace(_ context.Context, all iter.Seq2[people.Person, error]
 			return err
 		}
 		if p.Enabled {
-			next[p.JID] = phones(p)
+			next[p.JID] = linesOf(p)
 		}
 	}
 	m := s.m
 	m.mu.Lock()
 	m.people[s.source] = next
-	clear(m.numbers)
-	clear(m.ends)
-	for _, of := range m.people {
-		for user, list := range of {
-			m.add(user, list)
-		}
-	}
+	m.rebuild()
 	m.mu.Unlock()
 	m.tell()
 	return nil
 }
 
-func phones(p people.Person) []string { return slices.Clone(p.Phones[:min(len(p.Phones), maxNumbers)]) }
+func linesOf(p people.Person) []string {
+	list := p.Lines
+	if list == nil {
+		list = p.Phones
+	}
+	return slices.Clone(list[:min(len(list), maxNumbers)])
+}
+
+// isNumber tells numbers from SIP addresses and names of lines.
+func isNumber(text string) bool {
+	text = strings.TrimSpace(text)
+	if len(text) > 4 && strings.EqualFold(text[:4], "tel:") {
+		return true
+	}
+	return text != "" && !strings.ContainsRune(text, '@') && (strings.ContainsRune(text, ' ') || strings.ContainsRune("+(", rune(text[0])) || text[0] >= '0' && text[0] <= '9')
+}
 
 // Change implements people.Sink.
 func (s lineSink) Change(_ context.Context, put []people.Person, gone []jid.JID) error {
@@ -184,7 +228,7 @@ func (s lineSink) Change(_ context.Context, put []people.Person, gone []jid.JID)
 		m.remove(p.JID, of[p.JID])
 		delete(of, p.JID)
 		if p.Enabled {
-			of[p.JID] = phones(p)
+			of[p.JID] = linesOf(p)
 			m.add(p.JID, of[p.JID])
 		}
 	}
@@ -195,13 +239,15 @@ func (s lineSink) Change(_ context.Context, put []people.Person, gone []jid.JID)
 
 func (m *LineMap) add(user jid.JID, list []string) {
 	for _, text := range list {
-		whole, extension, ok := people.PhoneKeys(text)
+		if !isNumber(text) {
+			put(m.names, LineKey(text), user)
+			continue
+		}
+		whole, extension, ok := m.rules.Keys(text)
 		if !ok {
 			continue
 		}
-		if !slices.Contains(m.numbers[whole], user) {
-			m.numbers[whole] = append(slices.Clone(m.numbers[whole]), user)
-		}
+		put(m.numbers, whole, user)
 		if extension == "" {
 			continue
 		}
@@ -214,16 +260,32 @@ func (m *LineMap) add(user jid.JID, list []string) {
 
 func (m *LineMap) remove(user jid.JID, list []string) {
 	for _, text := range list {
-		whole, extension, ok := people.PhoneKeys(text)
+		if !isNumber(text) {
+			drop(m.names, LineKey(text), user)
+			continue
+		}
+		whole, extension, ok := m.rules.Keys(text)
 		if !ok {
 			continue
 		}
-		rest := slices.DeleteFunc(slices.Clone(m.numbers[whole]), func(j jid.JID) bool { return j == user })
-		if m.numbers[whole] = rest; len(rest) == 0 {
-			delete(m.numbers, whole)
-		}
+		drop(m.numbers, whole, user)
 		if delete(m.ends[extension], user); len(m.ends[extension]) == 0 {
 			delete(m.ends, extension)
 		}
+	}
+}
+
+// put adds a user to a list that may be shared.
+func put(all map[string][]jid.JID, key string, user jid.JID) {
+	if key != "" && !slices.Contains(all[key], user) {
+		all[key] = append(slices.Clone(all[key]), user)
+	}
+}
+
+// drop takes a user from a list that may be shared.
+func drop(all map[string][]jid.JID, key string, user jid.JID) {
+	rest := slices.DeleteFunc(slices.Clone(all[key]), func(j jid.JID) bool { return j == user })
+	if all[key] = rest; len(rest) == 0 {
+		delete(all, key)
 	}
 }

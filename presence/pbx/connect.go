@@ -62,24 +62,28 @@ func (s *Source) failed(ctx context.Context, err error, told string) string {
 func Try(ctx context.Context, talk Talk, limit int) (int, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	b, done := NewBoard(limit), make(chan error, 1)
-	go func() { done <- talk(ctx, b) }()
+	b, done := NewBoard(limit), make(chan struct{})
+	var failed error // before done
+	go func() {
+		defer close(done)
+		failed = talk(ctx, b)
+	}()
 	for {
 		select {
 		case <-b.wake:
 			if lines, whole, _ := b.status(); whole {
 				cancel()
-				_ = <-done // it was told to end
+				<-done
 				return lines, nil
 			}
-		case err := <-done:
+		case <-done:
 			if lines, whole, _ := b.status(); whole {
 				return lines, nil
 			}
-			if err == nil {
-				err = errClosed
+			if failed == nil {
+				failed = errClosed
 			}
-			return 0, err
+			return 0, failed
 		}
 	}
 }
