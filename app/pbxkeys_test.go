@@ -13,6 +13,7 @@ import (
 func init() {
 	probes["presence.asterisk"] = func(n *node) any { return n.composing.switches.wishes("asterisk:") }
 	probes["presence.freeswitch"] = func(n *node) any { return n.composing.switches.wishes("freeswitch:") }
+	probes["presence.innovaphone"] = func(n *node) any { return n.composing.switches.wishes("innovaphone:") }
 	probes["presence.numbers.country"] = func(n *node) any { return n.composing.lineMap.Numbers().Country }
 	probes["presence.numbers.trunk"] = func(n *node) any { return n.composing.lineMap.Numbers().Trunk }
 	probes["presence.numbers.international"] = func(n *node) any { return n.composing.lineMap.Numbers().International }
@@ -41,7 +42,11 @@ func switchOf(t *testing.T, path string) reflect.Value {
 		t.Fatal(err)
 	}
 	kind := strings.TrimPrefix(path, "presence.")
-	cfg, err := configs.Parse([]byte("presence: {" + kind + ": [{address: '127.0.0.1:1', user: a, password_file: " + secret + "}]}"))
+	keys := "address: '127.0.0.1:1', user: a"
+	if kind == "innovaphone" {
+		keys = "url: 'ws://127.0.0.1:1', lines: ['2001']"
+	}
+	cfg, err := configs.Parse([]byte("presence: {" + kind + ": [{" + keys + ", password_file: " + secret + "}]}"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -135,7 +135,7 @@ func (l *loader) checkSwitches() {
 // checkTimes checks the rest of what all switches have.
 func (l *loader) checkTimes(key func(string) string, secure bool, forTLS string, ping, expires time.Duration) {
 	if !secure && forTLS != "" {
-		l.add(key("tls"), "is off, ca_file and server_name are for TLS")
+		l.add(key("ca_file"), "and server_name are for TLS, which is off")
 	}
 	if ping >= expires && !l.has(key("ping")) {
 		l.add(key("ping"), "%v is not below expires, %v", ping, expires)

@@ -48,7 +48,7 @@ func TestSwitchesRefused(t *testing.T) {
 		"password":      {good + "password: x}]}", "presence.asterisk[0].password: unknown key"},
 		"watch":         {good + "watch: all}]}", `presence.asterisk[0].watch: "all" is none of hints, devices`},
 		"technologies":  {good + "watch: devices, technologies: []}]}", "presence.asterisk[0].technologies: is empty"},
-		"TLS":           {good + "ca_file: f}]}", "presence.asterisk[0].tls: is off"},
+		"TLS":           {good + "ca_file: f}]}", "presence.asterisk[0].ca_file: and server_name are for TLS, which is off"},
 		"ping":          {good + "ping: 2m}]}", "presence.asterisk[0].ping: 2m0s is not below expires, 1m0s"},
 		"expires":       {good + "expires: 1s, ping: 1s}]}", "presence.asterisk[0].expires: 1s is below 5s"},
 		"prefix":        {good + "prefix: '+49 30'}]}", `presence.asterisk[0].prefix: "+49 30" is no beginning of a number`},
@@ -59,6 +59,11 @@ func TestSwitchesRefused(t *testing.T) {
 		"not a list":    {"presence: {asterisk: {address: a}}", "presence.asterisk: is no list"},
 		"plain":         {"presence: {freeswitch: [{address: pbx.example.com, password_file: f}]}", "presence.freeswitch[0].address: pbx.example.com would get the password as it is"},
 		"plain, what":   {"presence: {freeswitch: [{address: pbx, password_file: f, plain: all}]}", `presence.freeswitch[0].plain: "all" is none of loopback, any`},
+		"no URL":        {"presence: {innovaphone: [{app: a}]}", "presence.innovaphone[0].url: is missing"},
+		"bad URL":       {"presence: {innovaphone: [{url: 'http://pbx'}]}", "presence.innovaphone[0].url: is no address such as wss://"},
+		"no lines":      {"presence: {innovaphone: [{url: 'wss://pbx', password_file: f}]}", "presence.innovaphone[0].lines: is empty"},
+		"bad lines":     {"presence: {innovaphone: [{url: 'wss://pbx', password_file: f, lines: ['9-1']}]}", `presence.innovaphone[0].lines: "9-1" is no range`},
+		"same URL":      {"presence: {innovaphone: [{url: 'wss://pbx', password_file: f, lines: ['1']}, {url: 'wss://pbx/x', password_file: f, lines: ['1']}]}", `presence.innovaphone[1].name: "pbx" is there twice`},
 		"lines at most": {good + "max_lines: 0}]}", "presence.asterisk[0].max_lines: 0 is below 1"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -30,6 +30,7 @@ type Presence struct {
 	Calendars     []Calendar    `key:"calendars"`
 	Asterisk      []Asterisk    `key:"asterisk" live:"yes"` // switches, in pbx.go
 	FreeSWITCH    []FreeSWITCH  `key:"freeswitch" live:"yes"`
+	Innovaphone   []Innovaphone `key:"innovaphone" live:"yes"`
 }
 
 // Shows are what clients show of states that no user has chosen.

@@ -72,6 +72,7 @@ func (l *loader) validate() {
 	l.checkSIP()
 	l.checkNumbers()
 	l.checkSwitches()
+	l.checkInnovaphones()
 }
 
 // checkBounds compares with the tags of the field.
