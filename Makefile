@@ -1,6 +1,6 @@
 # make help lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: run build test test-ad check fmt bench bench-go fuzz soak soak-cluster tools clean help
+.PHONY: run build test test-ad test-asterisk check fmt bench bench-go fuzz soak soak-cluster tools clean help
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -X github.com/deskline/deskline/app.version=$(VERSION)
@@ -17,6 +17,10 @@ test: ## run every test, installing what they need if it may
 
 test-ad: ## test the directory against a domain controller of Samba, as root (apt-get install samba-ad-dc)
 	go test -tags samba -count 1 -v -run ActiveDirectory ./ldap
+
+test-asterisk: ## test telephone switches against a real Asterisk, of another Debian's packages
+	scripts/asterisk.sh || sudo scripts/asterisk.sh
+	go test -race -tags asterisk -count 1 -run 'Asterisk|TestStart' ./presence/ami ./app ./internal/asterisktest
 
 check: $(TOOLS) ## check format, linters, vet and known vulnerabilities
 	@scripts/check.sh

@@ -1,8 +1,6 @@
 package app_test
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,18 +14,11 @@ import (
 // in front of the @.
 func TestFreeSWITCH(t *testing.T) {
 	t.Parallel()
-	p := esltest.Start(t, "ClueCon")
-	secret := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(secret, []byte("ClueCon\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cfg, err := configs.Parse([]byte("presence: {freeswitch: [{address: '" + p.Addr() + "', password_file: " + secret + "}]}"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	one := cfg.Presence.FreeSWITCH
-	one[0].Expires, one[0].Ping = 2*time.Second, 500*time.Millisecond
-	s := start(t, func(c *configs.Config) { c.Presence.FreeSWITCH, c.Presence.RingingIsBusy = one, true })
+	p := esltest.Start(t, clueCon)
+	s := start(t, func(c *configs.Config) {
+		withFreeSWITCH(t, p, func(f *configs.FreeSWITCH) { f.Expires, f.Ping = 2*time.Second, 500*time.Millisecond })(c)
+		c.Presence.Lines, c.Presence.RingingIsBusy = nil, true
+	})
 	_, bob := s.watching()
 	eventually(t, "the list of channels is asked for", func() bool { return slices.Contains(p.Asked(), "api show channels as json") })
 	p.Call("u1", "alice@pbx.example.com", "outbound", "RINGING")
@@ -42,7 +33,7 @@ func TestFreeSWITCH(t *testing.T) {
 	bob.sees(onThePhone)
 	p.Kill()
 	bob.sees(free)
-	if strings.Contains(s.log.String(), "ClueCon") {
+	if strings.Contains(s.log.String(), clueCon) {
 		t.Error("the log has the password")
 	}
 }

@@ -6,26 +6,11 @@ import (
 	"testing"
 
 	"github.com/deskline/deskline/configs"
-	"github.com/deskline/deskline/internal/asterisktest"
 	"github.com/deskline/deskline/internal/ldaptest"
+	"github.com/deskline/deskline/presence/esl/esltest"
 )
 
-// told waits until the last presence of somebody that a client was told has a text or, with a ! in front, has not.
-func (c *client) told(of, what string) {
-	c.s.t.Helper()
-	text, not := strings.CutPrefix(what, "!")
-	eventually(c.s.t, of+" with "+what, func() bool {
-		last := ""
-		for part := range strings.SplitSeq(c.ask(""), "<presence") {
-			if strings.Contains(part, "from='"+of+"@example.com/desk'") {
-				last = part
-			}
-		}
-		return last != "" && strings.Contains(last, text) != not
-	})
-}
-
-// TestLinesOfDirectory has lines of an Asterisk be those of people in a real directory, by an attribute of its own
+// TestLinesOfDirectory has lines of a FreeSWITCH be those of people in a real directory, by an attribute of its own
 // and by numbers that are written in another way, and follow what changes there.
 func TestLinesOfDirectory(t *testing.T) {
 	t.Parallel()
@@ -35,10 +20,10 @@ func TestLinesOfDirectory(t *testing.T) {
 		group += fmt.Sprintf("member: uid=%s,%s\n", name, ldaptest.People)
 	}
 	d.Load(inLDAP("anna", "telephoneNumber: +49 30 123-2001") + inLDAP("ben", "employeeNumber: (030) 123-2001") + inLDAP("cora", "employeeNumber: sip:cora@pbx") + group + "\n")
-	p := asterisktest.Start(t, asterisktest.Config{})
+	p := esltest.Start(t, clueCon)
 	s := start(t, func(c *configs.Config) {
 		withLDAP(d)(c)
-		withAsterisk(t, p, func(a *configs.Asterisk) { a.Prefix = "+4930123" })(c)
+		withFreeSWITCH(t, p, func(f *configs.FreeSWITCH) { f.Prefix = "+4930123" })(c)
 		c.Presence.Lines = nil
 		c.Presence.Numbers.Country = "49"
 		c.LDAP.Attributes.Lines = []string{"employeeNumber"}
@@ -49,7 +34,7 @@ func TestLinesOfDirectory(t *testing.T) {
 	for _, c := range []*client{anna, ben, cora} {
 		c.ask("<presence xmlns='jabber:client'/>")
 	}
-	p.Call("2001")
+	p.Call("u1", "2001@pbx.example.com", "outbound", "ACTIVE")
 	cora.told("ben", onThePhone)
 
 	// Another gets the number, and while that is so both have it.
@@ -57,9 +42,9 @@ func TestLinesOfDirectory(t *testing.T) {
 	anna.told("cora", onThePhone)
 	d.Modify(modify("ben", "replace: employeeNumber\nemployeeNumber: 999"))
 	anna.told("ben", free)
-	p.Hangup()
+	p.Hangup("u1")
 	anna.told("cora", free)
-	if got := cora.ask("<iq xmlns='jabber:client' type='get' id='why'><composed xmlns='urn:deskline:presence:1'/></iq>"); !strings.Contains(got, "item='+49301232001' state='idle'") {
+	if got := cora.ask("<iq xmlns='jabber:client' type='get' id='why'><composed xmlns='urn:deskline:presence:1'/></iq>"); !strings.Contains(got, "item='+49301232001@pbx.example.com' state='idle'") {
 		t.Errorf("cora's sources: %s", got)
 	}
 }

@@ -1,3 +1,5 @@
+//go:build asterisk
+
 package app_test
 
 import (
@@ -33,34 +35,6 @@ func withAsterisk(t *testing.T, p *asterisktest.PBX, change func(*configs.Asteri
 		c.Presence.Asterisk = []configs.Asterisk{one}
 	}
 }
-
-// sees waits until the last presence of alice that a client was told has a text or, with
-// a ! in front, has not.
-func (c *client) sees(what string) {
-	c.s.t.Helper()
-	text, not := strings.CutPrefix(what, "!")
-	eventually(c.s.t, "presence with "+what, func() bool {
-		got := c.ask("")
-		at := strings.LastIndex(got, "<presence")
-		return at >= 0 && strings.Contains(got[at:], "alice@localhost/desk") && strings.Contains(got[at:], text) != not
-	})
-}
-
-// watching signs alice in and bob, who sees her.
-func (s *server) watching() (alice, bob *client) {
-	s.t.Helper()
-	alice, bob = s.login("alice"), s.login("bob")
-	alice.ask("<presence xmlns='jabber:client'/>")
-	bob.ask("<presence xmlns='jabber:client'/><presence xmlns='jabber:client' type='subscribe' to='alice@localhost'/>")
-	alice.ask("<presence xmlns='jabber:client' type='subscribed' to='bob@localhost'/>")
-	bob.sees("from='alice@localhost/desk'")
-	return alice, bob
-}
-
-const (
-	onThePhone = "state='on-the-phone'"
-	free       = "!" + onThePhone
-)
 
 // TestAsterisk has a contact see calls at a real Asterisk, which dies, comes back and hangs.
 func TestAsterisk(t *testing.T) {

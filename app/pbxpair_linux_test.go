@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/deskline/deskline/configs"
-	"github.com/deskline/deskline/internal/asterisktest"
 	"github.com/deskline/deskline/internal/redistest"
+	"github.com/deskline/deskline/presence/esl/esltest"
 )
 
 // switchNode is a node of two that share a Redis and a telephone switch, in a process of its own.
@@ -33,17 +33,17 @@ func (n *switchNode) holds() bool {
 	}
 	defer resp.Body.Close()
 	text, _ := io.ReadAll(resp.Body)
-	return strings.Contains(string(text), `deskline_presence_switch_up{source="asterisk:main"} 1`)
+	return strings.Contains(string(text), `deskline_presence_switch_up{source="freeswitch:main"} 1`)
 }
 
-func startSwitchPair(t *testing.T, p *asterisktest.PBX) []*switchNode {
+func startSwitchPair(t *testing.T, p *esltest.Switch) []*switchNode {
 	t.Helper()
 	r := redistest.Start(t, "--appendfsync", "no")
 	ports, host := freePorts(t, 6), pairHost()
 	var pair []*switchNode
 	for i := range 2 {
 		c := configs.Default()
-		withAsterisk(t, p, func(a *configs.Asterisk) { a.Expires, a.Ping = 20*time.Second, 2*time.Second })(&c)
+		withFreeSWITCH(t, p, func(f *configs.FreeSWITCH) { f.Expires, f.Ping = 20*time.Second, 2*time.Second })(&c)
 		onRedis(r)(&c)
 		c.DataDir = t.TempDir()
 		c.HTTP.Listen, c.Admin.Listen = net.JoinHostPort(host, ports[i]), net.JoinHostPort(host, ports[2+i])
@@ -92,15 +92,15 @@ func alone(t *testing.T, pair []*switchNode) (holder, other *switchNode) {
 	return holder, other
 }
 
-// TestAsteriskTakeOver kills the node that hears Asterisk in the middle of a call: contacts at the other one
+// TestSwitchTakeOver kills the node that hears the switch in the middle of a call: contacts at the other one
 // see no change, and the end of the call, also if it ends while nobody hears.
-func TestAsteriskTakeOver(t *testing.T) {
+func TestSwitchTakeOver(t *testing.T) {
 	t.Parallel()
-	p := asterisktest.Start(t, asterisktest.Config{})
+	p := esltest.Start(t, clueCon)
 	pair := startSwitchPair(t, p)
 	holder, other := alone(t, pair)
 	_, bob := other.watching()
-	p.Call("2001")
+	p.Call("u1", "2001@pbx.example.com", "outbound", "ACTIVE")
 	bob.sees(onThePhone)
 
 	holder.kill()
@@ -108,16 +108,16 @@ func TestAsteriskTakeOver(t *testing.T) {
 	if got := bob.ask(""); strings.Contains(got, "<presence") && !strings.Contains(got[strings.LastIndex(got, "<presence"):], onThePhone) {
 		t.Errorf("a call that goes on: %s", got)
 	}
-	p.Hangup()
+	p.Hangup("u1")
 	bob.sees(free)
 
 	holder.start()
 	if now, _ := alone(t, pair); now != holder {
 		t.Fatal("the node that came back is not chosen again")
 	}
-	p.Call("2001")
+	p.Call("u2", "2001@pbx.example.com", "outbound", "ACTIVE")
 	bob.sees(onThePhone)
 	holder.kill()
-	p.Hangup()
+	p.Hangup("u2")
 	bob.sees(free) // long before what the dead node said expires
 }

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need and the machine lacks, from Debian's packages, if
 # it may: a C compiler for the race detector, Redis for the shared store, OpenLDAP
-# for the directory, Radicale for calendars, SIPp, Kamailio and Asterisk
-# as telephones, openssl
+# for the directory, Radicale for calendars, SIPp and Kamailio as telephones, openssl
 # and Pebble as authorities, HAProxy and ip for the cluster's ledger, Node.js and
 # Chromium for the real clients. What cannot be
 # installed is named; the exit code is 0 all the same.
@@ -40,18 +39,6 @@ if [ ${#packages[@]} -gt 0 ]; then
 			tail -n 20 "$log"
 			echo "missing: ${packages[*]} (apt-get failed, see above)"
 		fi
-		rm -f "$log"
-	fi
-fi
-
-# Asterisk is not in all Debians. The packages of another are unpacked, not installed.
-if [ ! -x /usr/sbin/asterisk ] && [ ! -x /opt/deskline-asterisk/usr/sbin/asterisk ]; then
-	if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
-		echo "missing: asterisk (as root: scripts/asterisk.sh)"
-	else
-		log=$(mktemp)
-		echo "unpacking asterisk into /opt/deskline-asterisk"
-		scripts/asterisk.sh >"$log" 2>&1 || { tail -n 20 "$log"; echo "missing: asterisk (see above)"; }
 		rm -f "$log"
 	fi
 fi

@@ -1,3 +1,5 @@
+//go:build asterisk
+
 package asterisktest_test
 
 import (

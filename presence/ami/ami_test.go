@@ -1,3 +1,5 @@
+//go:build asterisk
+
 package ami_test
 
 import (
@@ -19,26 +21,6 @@ import (
 	"github.com/deskline/deskline/presence/pbx"
 	"github.com/deskline/deskline/presence/pbx/pbxtest"
 )
-
-var discard = slog.New(slog.DiscardHandler)
-
-func client(t *testing.T, cfg ami.Config) *ami.Client {
-	t.Helper()
-	if cfg.User == "" {
-		cfg.User = asterisktest.User
-	}
-	if cfg.Secret == "" {
-		cfg.Secret = asterisktest.Secret
-	}
-	if cfg.Log == nil {
-		cfg.Log = discard
-	}
-	c, err := ami.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
 
 func source(t *testing.T, cfg ami.Config) *pbx.Source {
 	t.Helper()
