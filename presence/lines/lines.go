@@ -146,11 +146,16 @@ func (s *Service) remap(ctx context.Context) {
 	for _, id := range ids {
 		users := s.cfg.Map.Users(id)
 		s.mu.Lock()
-		if l := s.all[id]; l != nil {
+		if l := s.all[id]; l != nil && !sameUsers(l.users, users) {
 			s.tell(ctx, l, users)
 		}
 		s.mu.Unlock()
 	}
+}
+
+// sameUsers compares in no order.
+func sameUsers(a, b []jid.JID) bool {
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(u jid.JID) bool { return !slices.Contains(b, u) })
 }
 
 // tell gives what a line does to those whose it is, and takes it back from those whose it

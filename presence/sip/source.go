@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -72,7 +73,13 @@ type Source struct {
 	pubs  *publications
 	wake  chan struct{}
 
-	told map[string][]jid.JID // of Run alone
+	told map[string]word // of Run alone
+}
+
+// word is what was told of a line.
+type word struct {
+	sum
+	users []jid.JID
 }
 
 // New returns a Source that listens to nothing yet.
@@ -82,7 +89,7 @@ func New(cfg Config) (*Source, error) {
 	}
 	setDefaults(&cfg)
 	s := &Source{
-		cfg: cfg, log: cfg.Log, board: newBoard(), wake: make(chan struct{}, 1), told: map[string][]jid.JID{},
+		cfg: cfg, log: cfg.Log, board: newBoard(), wake: make(chan struct{}, 1), told: map[string]word{},
 		guard: newGuard(cfg.Trusted, len(cfg.Users) > 0, cfg.Rate), gate: newGate(cfg.Realm, cfg.Users),
 	}
 	s.pubs = &publications{
@@ -349,8 +356,12 @@ func (s *Source) changed(all []presence.Evidence, now sum) []presence.Evidence {
 	if now.state != presence.LineUnknown {
 		users = s.cfg.Lines.Users(line)
 	}
-	for _, u := range s.told[line] {
-		if !contains(users, u) {
+	old := s.told[line]
+	if old.sum == now && len(old.users) == len(users) && !slices.ContainsFunc(users, func(u jid.JID) bool { return !slices.Contains(old.users, u) }) {
+		return all // people have changed, but not for this line
+	}
+	for _, u := range old.users {
+		if !slices.Contains(users, u) {
 			all = append(all, presence.Evidence{User: u, Source: name, Item: line, Seq: now.heard})
 		}
 	}
@@ -360,16 +371,7 @@ func (s *Source) changed(all []presence.Evidence, now sum) []presence.Evidence {
 	if len(users) == 0 {
 		delete(s.told, line)
 	} else {
-		s.told[line] = users
+		s.told[line] = word{now, users}
 	}
 	return all
-}
-
-func contains(all []jid.JID, one jid.JID) bool {
-	for _, j := range all {
-		if j.String() == one.String() {
-			return true
-		}
-	}
-	return false
 }

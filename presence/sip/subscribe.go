@@ -51,6 +51,7 @@ type target struct {
 
 	name    string // of the server, as it is configured
 	mine    bool   // this node subscribes
+	turning bool   // that is about to change, when nothing is under way
 	refused int    // lines, guarded by subscriber.mu
 	waiting dues
 	flying  int
@@ -164,8 +165,8 @@ func (t *target) run(ctx context.Context) {
 // subscriptions; what they said counts until it expires, or the other node has heard more.
 func (t *target) own() {
 	mine := t.sub.source.cfg.Mine == nil || t.sub.source.cfg.Mine(t.name)
-	if mine == t.mine || t.flying > 0 {
-		return // those under way are waited for
+	if t.turning = mine != t.mine && t.flying > 0; t.turning || mine == t.mine {
+		return
 	}
 	if t.mine = mine; !mine {
 		t.leave()
@@ -186,7 +187,7 @@ func (t *target) own() {
 func (t *target) launch(ctx context.Context) time.Duration {
 	limit := together
 	switch {
-	case !t.mine:
+	case !t.mine || t.turning:
 		limit = 0
 	case t.fails > 0:
 		limit = 1
