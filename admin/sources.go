@@ -28,10 +28,11 @@ type Counter struct {
 	Read       func() uint64
 }
 
-// Labelled is a gauge that has a value for each of some labels.
+// Labelled is a gauge, or a number that only rises, that has a value for each of some labels.
 type Labelled struct {
 	Name, Help string
 	Labels     []string
+	Rises      bool
 	Read       func(emit func(value float64, labels ...string))
 }
 
@@ -120,6 +121,12 @@ func (w *watcher) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(w.counts[i], prometheus.CounterValue, float64(c.Read()))
 	}
 	for i, l := range w.s.Labelled {
-		l.Read(func(value float64, labels ...string) { gauge(w.labels[i], value, labels...) })
+		kind := prometheus.GaugeValue
+		if l.Rises {
+			kind = prometheus.CounterValue
+		}
+		l.Read(func(value float64, labels ...string) {
+			ch <- prometheus.MustNewConstMetric(w.labels[i], kind, value, labels...)
+		})
 	}
 }

@@ -58,7 +58,6 @@ func (n *node) buildAdmin(context.Context) error {
 			"deskline_people_index_bytes": "Memory of the index that people are searched in.",
 		},
 		Counters: []admin.Counter{
-			{Name: "deskline_presence_changes_total", Help: "Changes of composed presence that contacts were told of.", Read: func() uint64 { return n.presence.Stats().Changes }},
 			{Name: "deskline_presence_stale_total", Help: "News of telephones and calendars that came after newer ones.", Read: func() uint64 { return n.presence.Stats().Stale }},
 		},
 		CertificateExpiry: func() time.Time { return n.certs.NotAfter() },

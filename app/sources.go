@@ -169,6 +169,14 @@ func (n *node) sourceMetrics() []admin.Labelled {
 		}}
 	}
 	return []admin.Labelled{
+		{
+			Name: "deskline_presence_changes_total", Help: "Changes of composed presence that contacts were told of, by what decided: choice, resource, or a source.",
+			Labels: []string{"source"}, Rises: true, Read: func(emit func(float64, ...string)) {
+				for source, count := range n.presence.Stats().Changes {
+					emit(float64(count), source)
+				}
+			},
+		},
 		{Name: "deskline_sip_lines", Help: "Telephone lines of which something is known over SIP.", Read: n.onPhones(func(s sip.Status) float64 { return float64(s.Lines) })},
 		{Name: "deskline_sip_publications", Help: "Publications of lines in force.", Read: n.onPhones(func(s sip.Status) float64 { return float64(s.Publications) })},
 		{Name: "deskline_sip_away", Help: "1 for each SIP server that does not answer.", Labels: []string{"server"}, Read: func(emit func(float64, ...string)) {
@@ -188,13 +196,18 @@ func (n *node) sourceMetrics() []admin.Labelled {
 			}
 			emit(away, source)
 		}),
-		calendars("deskline_calendar_answers", "Answers to questions for calendars since the start: full, same (nothing has changed), failed.", []string{"source", "result"},
+		rising(calendars("deskline_calendar_answers_total", "Answers to questions for calendars since the start: full, same (nothing has changed), failed.", []string{"source", "result"},
 			func(emit func(float64, ...string), source string, s calendar.Stats) {
 				emit(float64(s.Fetched), source, "full")
 				emit(float64(s.Same), source, "same")
 				emit(float64(s.Failed), source, "failed")
-			}),
+			})),
 	}
+}
+
+func rising(l admin.Labelled) admin.Labelled {
+	l.Rises = true
+	return l
 }
 
 func (n *node) onPhones(read func(sip.Status) float64) func(emit func(float64, ...string)) {

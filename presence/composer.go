@@ -29,7 +29,7 @@ type composer struct {
 	settings atomic.Pointer[Settings]
 	users    atomic.Int64
 	shards   [32]shard     // each tells one user at a time, and waits for Redis meanwhile
-	changes  atomic.Uint64 // states that were told
+	changes  tally         // states that were told
 	stale    atomic.Uint64 // evidence that came too late
 }
 
@@ -60,6 +60,32 @@ type key struct {
 	show  string
 	label Name
 	text  string // of a choice
+}
+
+// tally counts by what decided: choice, resource, or the name of a source, of which the
+// configuration has few.
+type tally struct{ by sync.Map }
+
+func (t *tally) add(why string) {
+	n, ok := t.by.Load(why)
+	if !ok {
+		n, _ = t.by.LoadOrStore(why, new(atomic.Uint64))
+	}
+	if n, ok := n.(*atomic.Uint64); ok {
+		n.Add(1)
+	}
+}
+
+// all returns the counts.
+func (t *tally) all() map[string]uint64 {
+	counts := map[string]uint64{}
+	t.by.Range(func(why, n any) bool {
+		if n, ok := n.(*atomic.Uint64); ok {
+			counts[why.(string)] = n.Load() //nolint:forcetypeassert // add has no others
+		}
+		return true
+	})
+	return counts
 }
 
 var seed = maphash.MakeSeed()
@@ -244,14 +270,15 @@ func (s *Service) SetSettings(next Settings) {
 
 // Stats are counts of composition.
 type Stats struct {
-	Users          int
-	Changes, Stale uint64
+	Users   int
+	Changes map[string]uint64
+	Stale   uint64
 }
 
-// Stats returns how many users there is evidence of, how many changes were told, and
-// how much evidence came too late.
+// Stats returns how many users there is evidence of, how many changes were told by what
+// decided (choice, resource, or the name of a source), and how much evidence came too late.
 func (s *Service) Stats() Stats {
-	return Stats{int(s.composer.users.Load()), s.composer.changes.Load(), s.composer.stale.Load()}
+	return Stats{int(s.composer.users.Load()), s.composer.changes.all(), s.composer.stale.Load()}
 }
 
 // agenda is a heap of entries by time.

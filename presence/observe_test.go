@@ -51,7 +51,7 @@ func TestObserve(t *testing.T) {
 		w.heard()
 		pass(time.Millisecond)
 		w.heard("bob/desk: alice/desk", "alice/desk: alice/desk")
-		if s := w.p.Stats(); s.Users != 0 || s.Changes != 2 {
+		if s := w.p.Stats(); s.Users != 0 || s.Changes["s"] != 1 || s.Changes["resource"] != 1 {
 			t.Errorf("%+v", s)
 		}
 

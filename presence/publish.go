@@ -168,7 +168,11 @@ func (s *Service) review(ctx context.Context, user jid.JID) {
 	if len(news)+len(gone) == 0 {
 		return
 	}
-	s.composer.changes.Add(1)
+	why := "resource"
+	if t != nil {
+		why = t.Why
+	}
+	s.composer.changes.add(why)
 	if err := s.publish(ctx, user, list, t, news, gone); err != nil {
 		s.again(ctx, user, err)
 		return
