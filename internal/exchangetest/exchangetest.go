@@ -50,7 +50,8 @@ type Server struct {
 	Refused         int
 	Status          int // answers all, if set
 	NoImpersonation bool
-	Hang            bool // answers nothing
+	Hang            bool              // answers nothing
+	Grouping        map[string]string // what Autodiscover says of mailboxes; nil = it is not there
 	conns           map[net.Conn]*signIn
 	subs            map[string]*subscription
 	ended           chan struct{}
@@ -141,6 +142,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	if status != 0 {
 		w.WriteHeader(status)
+		return
+	}
+	if r.URL.Path == "/autodiscover/autodiscover.svc" {
+		s.discover(w, string(text))
 		return
 	}
 	if r.URL.Path != "/EWS/Exchange.asmx" || r.Method != http.MethodPost || r.Header.Get("Content-Type") != "text/xml; charset=utf-8" || len(text) > 400<<10 {

@@ -99,7 +99,9 @@ func newParts(r io.Reader) *parts {
 }
 
 // next reads the next message of a name into what is given; a fault is an error.
-func (p *parts) next(name string, into any) error {
+func (p *parts) next(name string, into any) error { return p.named(messagesNS, name, into) }
+
+func (p *parts) named(space, name string, into any) error {
 	p.left.n = maxPart
 	for {
 		token, err := p.d.Token()
@@ -109,7 +111,7 @@ func (p *parts) next(name string, into any) error {
 		start, ok := token.(xml.StartElement)
 		switch {
 		case !ok:
-		case start.Name == (xml.Name{Space: messagesNS, Local: name}):
+		case start.Name == (xml.Name{Space: space, Local: name}):
 			return p.d.DecodeElement(into, &start)
 		case start.Name == (xml.Name{Space: "http://schemas.xmlsoap.org/soap/envelope/", Local: "Fault"}):
 			var f fault

@@ -75,7 +75,7 @@ func New(c Config) (*Source, error) {
 	if c.AskAs != "" {
 		header = map[string]string{"X-AnchorMailbox": c.AskAs} // routes to the server of who is impersonated
 	}
-	s.t, s.shared = t, &line{http: client(t), header: header}
+	s.t, s.shared = t, &line{http: client(t), url: c.URL, header: header}
 	for range cap(s.lines) {
 		s.lines <- s.newLine(header)
 	}
@@ -255,7 +255,7 @@ func (s *Source) send(ctx context.Context, l *line, envelope string) (*http.Resp
 }
 
 func (s *Source) request(ctx context.Context, l *line, envelope string) (*http.Request, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.c.URL, strings.NewReader(envelope))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, l.url, strings.NewReader(envelope))
 	if err != nil {
 		return nil, errors.New("ask Exchange: the address cannot be used")
 	}

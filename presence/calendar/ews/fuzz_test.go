@@ -94,3 +94,16 @@ func FuzzStream(f *testing.F) {
 		}
 	})
 }
+
+// Whatever Autodiscover says, there is a short text for each mailbox, or an error.
+func FuzzGroupings(f *testing.F) {
+	f.Add(`<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><GetUserSettingsResponseMessage xmlns="http://schemas.microsoft.com/exchange/2010/Autodiscover"><Response><ErrorCode>NoError</ErrorCode><UserResponses>` +
+		`<UserResponse><ErrorCode>NoError</ErrorCode><UserSettings><UserSetting><Name>GroupingInformation</Name><Value>CO1</Value></UserSetting></UserSettings></UserResponse><UserResponse><ErrorCode>InvalidUser</ErrorCode></UserResponse>` +
+		`</UserResponses></Response></GetUserSettingsResponseMessage></s:Body></s:Envelope>`)
+	f.Fuzz(func(t *testing.T, text string) {
+		list, err := readGroupings(strings.NewReader(text), 2)
+		if err == nil && (len(list) != 2 || len(list[0]) > maxGrouping || len(list[1]) > maxGrouping) {
+			t.Fatalf("%q", list)
+		}
+	})
+}

@@ -28,6 +28,7 @@ type member struct {
 type group struct {
 	w      *watcher
 	anchor string
+	place  string // what says that a server holds all its mailboxes
 	line   *line
 	joined chan struct{}
 
@@ -35,9 +36,9 @@ type group struct {
 	members map[jid.JID]*member
 }
 
-func newGroup(w *watcher, anchor string) *group {
+func newGroup(w *watcher, anchor, place string) *group {
 	header := map[string]string{"X-AnchorMailbox": anchor, "X-PreferServerAffinity": "true"}
-	return &group{w: w, anchor: anchor, line: w.s.newLine(header), joined: make(chan struct{}, 1), members: map[jid.JID]*member{}}
+	return &group{w: w, anchor: anchor, place: place, line: w.s.newLine(header), joined: make(chan struct{}, 1), members: map[jid.JID]*member{}}
 }
 
 func (g *group) room() bool {

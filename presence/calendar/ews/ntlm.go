@@ -26,6 +26,7 @@ import (
 // messages have to go over the same one, and what follows needs none.
 type line struct {
 	http   *http.Client
+	url    string
 	header map[string]string // of each request
 	signed bool
 }
@@ -36,7 +37,7 @@ func (s *Source) newLine(header map[string]string) *line {
 	t.ForceAttemptHTTP2 = false // it shares connections
 	t.Protocols = new(http.Protocols)
 	t.Protocols.SetHTTP1(true)
-	return &line{http: client(t), header: header}
+	return &line{http: client(t), url: s.c.URL, header: header}
 }
 
 // drain reads what little there is of an answer, so that its connection is used again.

@@ -19,6 +19,7 @@ const (
 	firstPause   = 2 * time.Second
 	maxPause     = 5 * time.Minute
 	refusedPause = 30 * time.Minute
+	blindness    = time.Hour
 	silence      = 5 * time.Minute // the service sends a sign of life each minute
 )
 
@@ -28,6 +29,9 @@ type watcher struct {
 	log     *slog.Logger
 	changed func(jid.JID)
 	turn    chan struct{} // to subscribe
+
+	discoverer *line
+	blind      time.Time // nobody is asked for the servers of mailboxes until then
 }
 
 // Watch hears by streaming notifications whose calendar has changed, until ctx ends. The
@@ -35,7 +39,7 @@ type watcher struct {
 // away is not told of: it is found at the next look.
 func (s *Source) Watch(log *slog.Logger) func(ctx context.Context, users func() []jid.JID, changed func(jid.JID)) error {
 	return func(ctx context.Context, users func() []jid.JID, changed func(jid.JID)) error {
-		w := &watcher{s: s, log: log, changed: changed, turn: make(chan struct{}, subscribing)}
+		w := &watcher{s: s, log: log, changed: changed, turn: make(chan struct{}, subscribing), discoverer: s.newDiscoverer()}
 		var running sync.WaitGroup
 		defer running.Wait()
 		var groups []*group
@@ -43,7 +47,7 @@ func (s *Source) Watch(log *slog.Logger) func(ctx context.Context, users func() 
 		tick := time.NewTicker(lookAround)
 		defer tick.Stop()
 		for {
-			groups = w.arrange(users(), where, groups, func(g *group) { running.Go(func() { g.run(ctx) }) })
+			groups = w.arrange(ctx, users(), where, groups, func(g *group) { running.Go(func() { g.run(ctx) }) })
 			select {
 			case <-tick.C:
 			case <-ctx.Done():
@@ -53,14 +57,23 @@ func (s *Source) Watch(log *slog.Logger) func(ctx context.Context, users func() 
 	}
 }
 
+// fresh is somebody who is in no group yet.
+type fresh struct {
+	user       jid.JID
+	box, place string
+}
+
 // arrange puts who is new into a group that has room, and takes out who is gone.
-func (w *watcher) arrange(users []jid.JID, where map[jid.JID]*group, groups []*group, start func(*group)) []*group {
+func (w *watcher) arrange(ctx context.Context, users []jid.JID, where map[jid.JID]*group, groups []*group, start func(*group)) []*group {
 	there := make(map[jid.JID]bool, len(users))
-	var fresh []jid.JID
+	var list []fresh
 	for _, u := range users {
 		u = u.Bare()
-		if there[u] = true; where[u] == nil {
-			fresh = append(fresh, u)
+		if there[u] = true; where[u] != nil {
+			continue
+		}
+		if box := w.s.c.Mailbox(u); box != "" {
+			list = append(list, fresh{user: u, box: box})
 		}
 	}
 	for u, g := range where {
@@ -69,20 +82,40 @@ func (w *watcher) arrange(users []jid.JID, where map[jid.JID]*group, groups []*g
 			delete(where, u)
 		}
 	}
-	slices.SortFunc(fresh, func(a, b jid.JID) int { return strings.Compare(a.String(), b.String()) })
-	for _, u := range fresh {
-		box := w.s.c.Mailbox(u)
-		if box == "" {
-			continue
-		}
-		i := slices.IndexFunc(groups, func(g *group) bool { return g.room() })
+	slices.SortFunc(list, func(a, b fresh) int { return strings.Compare(a.box, b.box) })
+	for at := 0; at < len(list); at += discoverable {
+		w.discover(ctx, list[at:min(at+discoverable, len(list))])
+	}
+	for _, f := range list {
+		i := slices.IndexFunc(groups, func(g *group) bool { return g.place == f.place && g.room() })
 		if i < 0 {
 			i = len(groups)
-			groups = append(groups, newGroup(w, box))
+			groups = append(groups, newGroup(w, f.box, f.place))
 			defer start(groups[i]) // when all have joined
 		}
-		groups[i].join(u, box)
-		where[u] = groups[i]
+		groups[i].join(f.user, f.box)
+		where[f.user] = groups[i]
 	}
 	return groups
+}
+
+// discover finds out which mailboxes one server holds. Where nobody tells they are
+// taken together, and Exchange has to pass subscriptions on.
+func (w *watcher) discover(ctx context.Context, list []fresh) {
+	if time.Now().Before(w.blind) {
+		return
+	}
+	boxes := make([]string, len(list))
+	for i, f := range list {
+		boxes[i] = f.box
+	}
+	places, err := w.s.groupings(ctx, w.discoverer, boxes)
+	if err != nil {
+		w.log.Debug("mailboxes are watched in no order, for their servers are not known", "err", err)
+		w.blind = time.Now().Add(blindness)
+		return
+	}
+	for i := range list {
+		list[i].place = places[i]
+	}
 }

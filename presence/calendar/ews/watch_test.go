@@ -37,6 +37,15 @@ func TestWatch(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := exchangetest.Start(t, false)
 			people(s, 250)
+			site := func(box string) string {
+				return map[bool]string{true: "CO1", false: "BY2"}[len(box) < len("u100@mail.example.com")]
+			}
+			if name == "Basic" { // the other has no Autodiscover
+				s.Grouping = map[string]string{}
+				for box := range s.Mailboxes {
+					s.Grouping[box] = site(box)
+				}
+			}
 			e := source(t, s, func(c *ews.Config) {
 				if change != nil {
 					change(s, c)
@@ -66,6 +75,11 @@ func TestWatch(t *testing.T) {
 					streams++
 					if len(r.Mailboxes) > 200 || !slices.Contains(r.Mailboxes, r.As) {
 						t.Errorf("a stream of %d as %s", len(r.Mailboxes), r.As)
+					}
+					for _, box := range r.Mailboxes {
+						if s.Grouping != nil && site(box) != site(r.Mailboxes[0]) {
+							t.Errorf("%s and %s are in one stream", box, r.Mailboxes[0])
+						}
 					}
 				}
 				if r.Cookie != "" {
