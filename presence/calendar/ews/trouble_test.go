@@ -19,6 +19,7 @@ import (
 // What a server said counts until it expires, however it goes away, and not longer;
 // when it is back all is known again.
 func TestTrouble(t *testing.T) {
+	t.Parallel()
 	for name, away := range map[string]func(s *exchangetest.Server, gone bool){
 		"hangs": func(s *exchangetest.Server, gone bool) { s.Hang = gone },
 		"fails": func(s *exchangetest.Server, gone bool) {

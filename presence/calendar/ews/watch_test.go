@@ -30,6 +30,7 @@ func wait(t *testing.T, what string, is func() bool) {
 }
 
 func TestWatch(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(*exchangetest.Server, *ews.Config){
 		"NTLM":  nil,
 		"Basic": func(s *exchangetest.Server, c *ews.Config) { s.Schemes, c.Basic = []string{"Basic"}, true },
@@ -105,6 +106,7 @@ func TestWatch(t *testing.T) {
 }
 
 func TestWatchIsRefused(t *testing.T) {
+	t.Parallel()
 	s := exchangetest.Start(t, false)
 	people(s, 250)
 	s.Do(func() { s.NoImpersonation = true })
