@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/netip"
 	"net/textproto"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -165,10 +167,20 @@ func TestKilledInCall(t *testing.T) {
 	t.Parallel()
 	ports, host := freePorts(t, 2), pairHost()
 	var more, addrs []string
+	folder := t.TempDir()
+	plan := func(event string) {
+		t.Helper()
+		text := "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:test\r\n" + event + "END:VCALENDAR\r\n"
+		if err := os.WriteFile(filepath.Join(folder, "user0.ics"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	plan("")
 	for _, port := range ports {
 		addrs = append(addrs, net.JoinHostPort(host, port))
 		more = append(more, fmt.Sprintf("sip: {listen: %q, transports: [tcp], trusted: [127.0.0.0/8], min_expires: 1s}\n"+
-			"presence: {lines: [2001=user0]}\ngroups: {authorised: [crew]}\n", addrs[len(addrs)-1]))
+			"presence: {lines: [2001=user0], calendars: [{name: files, kind: ics, file: '%s/{user}.ics', refresh: 1s, keep: 1m}]}\ngroups: {authorised: [crew]}\n",
+			addrs[len(addrs)-1], folder))
 	}
 	c := startCluster(t, more...)
 	doors := []string{c.nodes[0].door, c.nodes[1].door}
@@ -195,9 +207,7 @@ func TestKilledInCall(t *testing.T) {
 	}
 	eventually(t, "bob sees her on the phone", func() bool { return slices.Equal(shows(), []string{"", "dnd"}) })
 	c.nodes[0].end(t, syscall.SIGKILL)
-	state := func() string {
-		return get(t, c.nodes[1].admin+"/presence?user=user0@localhost")
-	}
+	state := func() string { return get(t, c.nodes[1].admin+"/presence?user=user0@localhost") }
 	eventually(t, "alice goes on at the other node", func() bool { return strings.Contains(c.nodes[1].log.String(), "session taken up") })
 	want(t, "of her the other node", state(), `"state":"on-the-phone"`, `"state":"in-call"`)
 	// The call manager says it again, to the node that is left, and then falls silent.
@@ -209,4 +219,8 @@ func TestKilledInCall(t *testing.T) {
 	if got := slices.Compact(shows()); !slices.Equal(got, []string{"", "dnd", ""}) || len(shows()) > 4 {
 		t.Errorf("bob saw %q", shows())
 	}
+	// Her calendar, which the other node asked for, is asked for by this one.
+	plan("BEGIN:VEVENT\r\nUID:1\r\nDTSTAMP:20260101T000000Z\r\nDTSTART:" + time.Now().UTC().Add(-time.Minute).Format("20060102T150405Z") +
+		"\r\nDURATION:PT1H\r\nEND:VEVENT\r\n")
+	eventually(t, "she is in a meeting", func() bool { return strings.Contains(state(), `"state":"in-a-meeting"`) })
 }
