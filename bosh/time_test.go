@@ -42,6 +42,12 @@ func TestHeldInTime(t *testing.T) {
 			t.Fatalf("answered after %v", d)
 		}
 	})
+	bubble(t, "a short wait is no spinning", bosh.Config{}, false, func(t *testing.T, b *bench) {
+		f := b.create("wait='1' hold='1'")
+		for rid := 101; rid < 161; rid++ {
+			want(t, "response", b.mustPost(f.body(rid, "", "")), nothing)
+		}
+	})
 	bubble(t, "something to say", bosh.Config{}, false, func(t *testing.T, b *bench) {
 		f, began := b.create(""), time.Now()
 		held := b.later(t.Context(), f.body(101, "", ""))

@@ -159,8 +159,12 @@ func (w *Window) overactive(a Arrival, now time.Time) (Verdict, bool) {
 		w.lastEmpty, w.restless = time.Time{}, 0
 		return Verdict{}, false
 	}
+	least := w.p.Polling
+	if !w.p.polls() {
+		least = min(least, w.p.Wait) // who asked not to be held for longer
+	}
 	// A fifth off for what the network makes of a client's interval.
-	soon := !w.lastEmpty.IsZero() && now.Sub(w.lastEmpty) < w.p.Polling*4/5 &&
+	soon := !w.lastEmpty.IsZero() && now.Sub(w.lastEmpty) < least*4/5 &&
 		(w.answeredEmpty(w.emptyRID) || !w.p.polls() && w.find(w.emptyRID) >= 0)
 	w.lastEmpty, w.emptyRID = now, a.RID
 	if !soon {
