@@ -18,7 +18,7 @@
 //	alice/phone connects             opens a stream; its features are to be got
 //	alice/phone authenticates        connects, proves who it is, restarts the stream
 //	alice/phone signs in             authenticates, binds the resource
-//	alice/phone comes online         signs in, sends presence, gets it back
+//	alice/phone comes online         signs in, sends presence, gets it back, and is waited for
 //	alice/phone cannot sign in       fails to authenticate; "… because of account-disabled"
 //	alice/phone restarts the stream  the features are to be got
 //	alice/phone sends <message …/>   one element or more

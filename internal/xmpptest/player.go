@@ -128,7 +128,12 @@ func (p *player) enter(ctx context.Context, st *statement) error {
 	if err := c.bind(ctx); err != nil || st.verb == signsIn {
 		return err
 	}
-	return c.appear(ctx)
+	if err := c.appear(ctx); err != nil {
+		return err
+	}
+	// What else the server does at that, such as looking for requests of
+	// subscription that wait, is not to meet with what the script does next.
+	return c.sync(ctx)
 }
 
 // close ends a stream after a last word, of which the client itself is told, too.
