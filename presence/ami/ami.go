@@ -283,7 +283,7 @@ func (t *talk) event(p packet) {
 func (t *talk) part(line, place string, state presence.Line) {
 	all := t.parts[line]
 	if all == nil {
-		if state == presence.LineUnknown || len(t.parts) > maxParts {
+		if state == presence.LineUnknown {
 			return
 		}
 		all = map[string]presence.Line{}
@@ -302,14 +302,14 @@ func (t *talk) part(line, place string, state presence.Line) {
 		delete(t.parts, line)
 	}
 	err := t.board.Set(line, sum, time.Time{})
+	if err != nil {
+		delete(t.parts, line) // there are no more than the board has
+	}
 	if errors.Is(err, pbx.ErrFull) && !t.over {
 		t.over = true
 		t.cfg.Log.Warn("lines of a telephone switch are left out", "switch", t.cfg.Address, "err", err)
 	}
 }
 
-// Bounds of what a switch may have us keep.
-const (
-	maxParts  = 1_000_000
-	maxPlaces = 64 // of one line
-)
+// maxPlaces bounds in how many contexts or technologies one line counts.
+const maxPlaces = 64

@@ -31,6 +31,7 @@ func source(t *testing.T, cfg ami.Config) *pbx.Source {
 
 // TestAsterisk has a real Asterisk tell of calls, die, come back and hang.
 func TestAsterisk(t *testing.T) {
+	t.Parallel()
 	p := asterisktest.Start(t, asterisktest.Config{})
 	p.Device("2003", "ONHOLD")
 	p.Device("2004", "UNAVAILABLE")
@@ -70,6 +71,7 @@ func TestAsterisk(t *testing.T) {
 
 // TestAsteriskTLS has devices told over TLS, to a user who may do no more than needed.
 func TestAsteriskTLS(t *testing.T) {
+	t.Parallel()
 	ca := ldaptest.NewCA(t)
 	cert, key := ca.Issue(t, "localhost")
 	p := asterisktest.Start(t, asterisktest.Config{CertFile: joined(t, cert, key)})
@@ -117,6 +119,7 @@ func joined(t *testing.T, files ...string) string {
 
 // TestAsteriskRefuses holds what is said of a wrong secret, and of a user who may not do what is needed.
 func TestAsteriskRefuses(t *testing.T) {
+	t.Parallel()
 	p := asterisktest.Start(t, asterisktest.Config{})
 	for name, tt := range map[string]struct {
 		user, secret, want string
@@ -126,6 +129,7 @@ func TestAsteriskRefuses(t *testing.T) {
 		"rights": {asterisktest.Useless, asterisktest.Secret, "Permission denied; the user needs read=call"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := client(t, ami.Config{Address: p.AMI(), User: tt.user, Secret: tt.secret})
 			err := c.Talk(t.Context(), pbx.NewBoard(10))
 			if !errors.Is(err, pbx.ErrRefused) || !strings.Contains(err.Error(), tt.want) {

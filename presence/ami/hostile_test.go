@@ -70,6 +70,7 @@ func polite(action, id string) string {
 
 // TestHostile holds that whatever a peer says ends in an error, and in no time.
 func TestHostile(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		greeting string
 		answer   func(action, id string) string
@@ -95,6 +96,7 @@ func TestHostile(t *testing.T) {
 
 // TestOdd holds that rows and events nobody needs do no harm, and that lines above the limit are left out.
 func TestOdd(t *testing.T) {
+	t.Parallel()
 	address := peer(t, greeting, func(action, id string) string {
 		if action != "ExtensionStateList" {
 			return polite(action, id)

@@ -44,6 +44,7 @@ func source(t *testing.T, cfg esl.Config) *pbx.Source {
 
 // TestFreeSWITCH has a peer tell of calls, die, come back and hang.
 func TestFreeSWITCH(t *testing.T) {
+	t.Parallel()
 	s := esltest.Start(t, password)
 	s.Call("u1", "1001@pbx", "inbound", "ACTIVE") // before anybody hears
 	w, _ := pbxtest.Run(t, source(t, esl.Config{Address: s.Addr(), Ping: 400 * time.Millisecond, Resync: 200 * time.Millisecond, Timeout: time.Second}))
@@ -78,6 +79,7 @@ func TestFreeSWITCH(t *testing.T) {
 
 // TestLost has a channel end without an event: the next list has it no more.
 func TestLost(t *testing.T) {
+	t.Parallel()
 	s := esltest.Start(t, password)
 	w, _ := pbxtest.Run(t, source(t, esl.Config{Address: s.Addr(), User: "desk@example.com", Resync: 100 * time.Millisecond}))
 	s.Call("u1", "1001@pbx", "inbound", "ACTIVE")
@@ -105,6 +107,7 @@ func TestRefused(t *testing.T) {
 
 // TestHostile holds that whatever a peer says ends in an error, and in no time.
 func TestHostile(t *testing.T) {
+	t.Parallel()
 	const hello, yes = "Content-Type: auth/request\n\n", "Content-Type: command/reply\nReply-Text: +OK\n\nContent-Type: command/reply\nReply-Text: +OK\n\n"
 	for name, tt := range map[string]struct{ says, want string }{
 		"another protocol": {"220 mail.example.com ESMTP\r\n\r\n", "no event socket"},

@@ -39,6 +39,7 @@ func client(t *testing.T, cfg innovaphone.Config, lines ...string) *innovaphone.
 
 // TestPBX has a peer tell of calls, die, come back and hang.
 func TestPBX(t *testing.T) {
+	t.Parallel()
 	p := innovaphonetest.Start(t, "deskline", "secret", "2001", "2002", "alice")
 	c := client(t, innovaphone.Config{URL: p.URL(), Ping: 400 * time.Millisecond, Settle: 100 * time.Millisecond}, "2001-2100", "alice")
 	s := pbx.New(pbx.Config{Name: "innovaphone:test", Talk: c.Talk, Lines: pbxtest.Everyone{}, Expires: time.Second, Retry: 50 * time.Millisecond, Log: discard})
@@ -70,6 +71,7 @@ func TestPBX(t *testing.T) {
 
 // TestHostile holds that whatever a peer says ends in an error, and in no time.
 func TestHostile(t *testing.T) {
+	t.Parallel()
 	p := innovaphonetest.Start(t, "deskline", "secret", "2001")
 	const hello, yes = `{"mt":"AppChallengeResult","challenge":"x"}`, `{"mt":"AppLoginResult","ok":true}`
 	for name, tt := range map[string]struct {
