@@ -13,12 +13,12 @@ package asterisktest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -40,17 +40,19 @@ const (
 // Config sets up an Asterisk. The zero value is one without TLS.
 type Config struct {
 	CertFile string // certificate and key of the manager interface over TLS, in one file; "" = no TLS
+	SIP      bool   // a telephone that SIPp is, with the hint 2010 and the device PJSIP/sipp
 	Dialplan string // further lines for extensions.conf
 }
 
 // PBX is one Asterisk, which may be stopped and started again.
 type PBX struct {
-	t                testing.TB
-	dir              string
-	install          install
-	port, sport, web int
-	cmd              *exec.Cmd
-	done             chan struct{} // closed when cmd has ended
+	t           testing.TB
+	dir         string
+	install     install
+	port, sport int
+	sip, phone  int // of Asterisk and the telephone
+	cmd         *exec.Cmd
+	done        chan struct{} // closed when cmd has ended
 }
 
 // Start starts an Asterisk.
@@ -60,7 +62,7 @@ func Start(t testing.TB, cfg Config) *PBX {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &PBX{t: t, dir: t.TempDir(), install: in, port: freePort(t), sport: freePort(t), web: freePort(t)}
+	p := &PBX{t: t, dir: t.TempDir(), install: in, port: freePort(t), sport: freePort(t), sip: freePort(t), phone: freePort(t)}
 	p.configure(cfg)
 	p.Start()
 	t.Cleanup(p.Kill)
@@ -72,9 +74,6 @@ func (p *PBX) AMI() string { return local(p.port) }
 
 // AMITLS is the address of the manager interface over TLS.
 func (p *PBX) AMITLS() string { return local(p.sport) }
-
-// ARI is the address of the REST interface.
-func (p *PBX) ARI() string { return "http://" + local(p.web) }
 
 func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
@@ -144,6 +143,22 @@ func (p *PBX) Call(line string) {
 	p.Command("channel originate Local/" + line + "@phones/n application Wait 600")
 }
 
+// Dial has the telephone SIPp call line 2001 and hang up after a time. It returns at once.
+func (p *PBX) Dial(talk time.Duration) {
+	p.t.Helper()
+	path, err := exec.LookPath("sipp")
+	if err != nil {
+		p.t.Fatal("sipp is missing: run scripts/install.sh, or apt-get install sip-tester")
+	}
+	cmd := exec.CommandContext(p.t.Context(), path, "-sn", "uac", "-s", "2001", "-i", "127.0.0.1", "-p", strconv.Itoa(p.phone), "-m", "1",
+		"-d", strconv.FormatInt(talk.Milliseconds(), 10), "-nostdin", local(p.sip))
+	cmd.Dir = p.dir
+	if err := cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }) // it may have ended
+}
+
 // Hangup ends all calls.
 func (p *PBX) Hangup() {
 	p.t.Helper()
@@ -195,47 +210,6 @@ func freePort(t testing.TB) int {
 	return addr.Port
 }
 
-// install is where Asterisk is: installed, or unpacked below a folder.
-type install struct{ root, modules string }
-
-// unpacked is where scripts/install.sh puts the packages of another Debian.
-const unpacked = "/opt/deskline-asterisk"
-
-func find() (install, error) {
-	for _, root := range []string{os.Getenv("DESKLINE_ASTERISK"), "/", unpacked} {
-		if root == "" {
-			continue
-		}
-		if _, err := os.Stat(filepath.Join(root, "usr/sbin/asterisk")); err != nil {
-			continue
-		}
-		for _, pattern := range []string{"usr/lib/asterisk/modules", "usr/lib/*/asterisk/modules", "usr/lib64/asterisk/modules"} {
-			if dirs, _ := filepath.Glob(filepath.Join(root, pattern, "chan_pjsip.so")); len(dirs) > 0 {
-				return install{root, filepath.Dir(dirs[0])}, nil
-			}
-		}
-	}
-	return install{}, errors.New("asterisk is missing: run scripts/install.sh, or apt-get install asterisk where there is one")
-}
-
-// command runs Asterisk, by the loader and libraries it was unpacked with.
-func (in install) command(ctx context.Context, args ...string) *exec.Cmd {
-	path := filepath.Join(in.root, "usr/sbin/asterisk")
-	if in.root == "/" {
-		return exec.CommandContext(ctx, path, args...)
-	}
-	var libs []string
-	loader := ""
-	for _, dir := range []string{"lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib/aarch64-linux-gnu", "usr/lib/aarch64-linux-gnu", "lib", "usr/lib"} {
-		dir = filepath.Join(in.root, dir)
-		libs = append(libs, dir)
-		if found, _ := filepath.Glob(filepath.Join(dir, "ld-[l2]*.so*")); len(found) > 0 && loader == "" {
-			loader = found[0]
-		}
-	}
-	return exec.CommandContext(ctx, loader, append([]string{"--library-path", strings.Join(libs, ":"), path}, args...)...)
-}
-
 func (p *PBX) write(name, text string) {
 	p.t.Helper()
 	if err := os.WriteFile(p.file(name), []byte(text), 0o600); err != nil {
@@ -267,7 +241,7 @@ nocolor = yes
 `, p.dir, in.modules, filepath.Join(in.root, "usr/share/asterisk")))
 	var modules strings.Builder
 	modules.WriteString("[modules]\nautoload=no\n")
-	for _, m := range loaded {
+	for _, m := range slices.Concat(loaded, cfg.modules()) {
 		fmt.Fprintf(&modules, "load=%s.so\n", m)
 	}
 	p.write("etc/modules.conf", modules.String())
@@ -277,11 +251,8 @@ nocolor = yes
 	}
 	p.write("etc/manager.conf", manager+fmt.Sprintf("[%s]\nsecret=%s\nread=system,call,reporting\nwrite=system,call,reporting\n", User, Secret)+
 		fmt.Sprintf("[%s]\nsecret=%s\nread=call\nwrite=reporting\n[%s]\nsecret=%s\nread=system\nwrite=system\n", Modest, Secret, Useless, Secret))
-	p.write("etc/http.conf", fmt.Sprintf("[general]\nenabled=yes\nbindaddr=127.0.0.1\nbindport=%d\n", p.web))
-	p.write("etc/ari.conf", fmt.Sprintf("[general]\nenabled=yes\n[%s]\ntype=user\npassword=%s\npassword_format=plain\nread_only=no\n", User, Secret))
 	p.write("etc/logger.conf", "[general]\n[logfiles]\nmessages => notice,warning,error\n")
 	var plan strings.Builder
-	plan.WriteString("[hints]\n")
 	for line := 2001; line <= 2009; line++ {
 		if line == 2001 || line == 2005 {
 			fmt.Fprintf(&plan, "exten => %[1]d,hint,Local/%[1]d@phones\n", line)
@@ -290,12 +261,44 @@ nocolor = yes
 		}
 	}
 	plan.WriteString("[phones]\nexten => _200X,1,Answer()\n same => n,Wait(600)\n")
-	p.write("etc/extensions.conf", plan.String()+cfg.Dialplan)
+	p.write("etc/extensions.conf", cfg.hints()+plan.String()+cfg.Dialplan)
+	if cfg.SIP {
+		p.write("etc/pjsip.conf", fmt.Sprintf(`[udp]
+type=transport
+protocol=udp
+bind=127.0.0.1:%d
+[sipp]
+type=endpoint
+context=phones
+disallow=all
+allow=ulaw
+aors=sipp
+[sipp]
+type=aor
+contact=sip:sipp@127.0.0.1:%d
+`, p.sip, p.phone))
+	}
+}
+
+func (c Config) hints() string {
+	if c.SIP {
+		return "[hints]\nexten => 2010,hint,PJSIP/sipp\n"
+	}
+	return "[hints]\n"
+}
+
+// modules are those that a telephone needs in addition.
+func (c Config) modules() []string {
+	if !c.SIP {
+		return nil
+	}
+	return []string{
+		"res_sorcery_config", "res_sorcery_memory", "res_sorcery_astdb", "res_pjproject", "res_pjsip", "res_pjsip_pubsub", "res_pjsip_session", "res_pjsip_sdp_rtp",
+		"res_pjsip_endpoint_identifier_user", "res_rtp_asterisk", "chan_pjsip", "codec_ulaw",
+	}
 }
 
 // loaded are the modules that tests need.
 var loaded = []string{
 	"pbx_config", "func_devstate", "res_clioriginate", "res_manager_devicestate", "res_timing_timerfd", "bridge_simple", "app_verbose",
-	"res_http_websocket", "res_stasis", "res_stasis_device_state", "res_ari_model", "res_ari", "res_ari_events", "res_ari_device_states", "res_ari_endpoints",
-	"res_ari_applications", "res_ari_channels",
 }

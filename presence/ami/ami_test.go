@@ -100,6 +100,21 @@ func TestAsteriskTLS(t *testing.T) {
 	}
 }
 
+// TestTelephone has a real telephone call at a real Asterisk, seen by its hint and as a device.
+func TestTelephone(t *testing.T) {
+	t.Parallel()
+	p := asterisktest.Start(t, asterisktest.Config{SIP: true})
+	hints, _ := pbxtest.Run(t, source(t, ami.Config{Address: p.AMI()}))
+	devices, _ := pbxtest.Run(t, source(t, ami.Config{Address: p.AMI(), Devices: true, Technologies: []string{"PJSIP"}}))
+	hints.Await("2010", presence.LineIdle)
+	devices.Await("sipp", presence.LineIdle)
+	p.Dial(2 * time.Second)
+	hints.Await("2010", presence.LineInCall)
+	devices.Await("sipp", presence.LineInCall)
+	hints.Await("2010", presence.LineIdle)
+	devices.Await("sipp", presence.LineIdle)
+}
+
 func joined(t *testing.T, files ...string) string {
 	t.Helper()
 	var all []byte
