@@ -45,7 +45,23 @@ go_tests() {
 	fi
 	# Most of what the longest tests do is wait, so more of them go together than
 	# there are processors.
-	go test $race -parallel 4 -timeout 8m ./...
+	go test $race -vet=off -parallel 4 -timeout 10m ./...
+}
+
+# fuzzing is under way beside the Go tests, on what processor time those leave, for
+# they wait a lot. fuzzed waits for it and tells how it went.
+fuzzing() {
+	fuzz_log=$(mktemp)
+	nice -n 10 scripts/fuzz.sh "${FUZZTIME:-1}" >"$fuzz_log" 2>&1 &
+	fuzz_pid=$!
+	trap 'kill "$fuzz_pid" 2>/dev/null; rm -f "$fuzz_log"' EXIT
+}
+
+fuzzed() {
+	local code=0
+	wait "$fuzz_pid" || code=$?
+	cat "$fuzz_log"
+	return $code
 }
 
 # cluster_ledger is one round of the cluster's soak. Pauses may be longer than is
@@ -81,8 +97,9 @@ node_part() {
 scripts/install.sh
 part "build" make --no-print-directory build
 part "go vet" go vet ./...
+fuzzing
 part "go test" go_tests
-part "fuzz targets, ${FUZZTIME:-1} s each" scripts/fuzz.sh "${FUZZTIME:-1}"
+part "fuzz targets, ${FUZZTIME:-1} s each" fuzzed
 node_part "resolver" web/resolver
 node_part "real clients" test/clients
 if [ -d test/clients/node_modules/strophe.js ]; then
