@@ -43,7 +43,7 @@ go_tests() {
 		echo "no C compiler, so without the race detector"
 		race=
 	fi
-	# Most of what the longest tests do is wait, so more of them go together than
+	# go vet has a part of its own. Most of what the longest tests do is wait, so more of them go together than
 	# there are processors.
 	go test $race -vet=off -parallel 4 -timeout 10m ./...
 }
