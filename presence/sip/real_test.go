@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,12 @@ func TestSIPp(t *testing.T) {
 			w.until("all in a call", func() bool { return w.countOf(presence.LineInCall) == lines })
 		})
 	}
+	t.Run("many", func(t *testing.T) {
+		const many = 5000
+		w := start(t, sip.Config{Trusted: loopback, Rate: 1_000_000})
+		siptest.SIPp(t, w.addr(), "testdata/offhook.xml", "-t", "t1", "-inf", numbers(t, 10000, many), "-m", strconv.Itoa(many), "-r", "2000", "-l", "500")
+		w.until("all in a call", func() bool { return w.countOf(presence.LineInCall) == many })
+	})
 }
 
 func kamailioLine(k *siptest.Server, transport, event string, lines ...string) sip.Config {
