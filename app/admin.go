@@ -58,6 +58,7 @@ func (n *node) buildAdmin(context.Context) error {
 			"deskline_people_index_bytes": "Memory of the index that people are searched in.",
 		},
 		Counters: []admin.Counter{
+			{Name: "deskline_presence_history_dropped_total", Help: "Changes of presence that the history lacks, since the store was away for long.", Read: func() uint64 { return n.presence.Stats().HistoryDropped }},
 			{Name: "deskline_presence_stale_total", Help: "News of telephones and calendars that came after newer ones.", Read: func() uint64 { return n.presence.Stats().Stale }},
 		},
 		CertificateExpiry: func() time.Time { return n.certs.NotAfter() },

@@ -179,5 +179,6 @@ func (n *node) stop(ctx context.Context) error {
 		err = n.rest(ctx)
 	}
 	err = errors.Join(err, n.bosh.Shutdown(ctx), n.websocket.Shutdown(ctx), n.edge.Shutdown(ctx))
+	n.presence.FlushHistory(ctx) // while sessions can still be looked up
 	return errors.Join(err, n.leave(ctx), n.admin.Shutdown(ctx))
 }

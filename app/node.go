@@ -215,6 +215,7 @@ func (n *node) buildCore(ctx context.Context) error {
 	n.composing.teams = presence.NewTeams()
 	n.composing.teams.SetRules(oversights(n.cfg))
 	pc.Teams = n.composing.teams
+	pc.Histories, pc.Keep = n.store, n.cfg.Presence.History
 	if n.shared != nil {
 		n.composing.share = newEvidenceShare(n)
 		pc.Cluster = n.composing.share

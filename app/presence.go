@@ -63,6 +63,7 @@ func (n *node) buildPresence() error {
 
 func (n *node) startPresence(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return n.presence.Run(ctx) })
+	g.Go(func() error { return n.presence.RunHistory(ctx) })
 	g.Go(func() error { return n.composing.lines.Run(ctx) })
 	g.Go(func() error { return n.composing.switches.run(ctx) })
 	if n.composing.share != nil {
@@ -98,6 +99,7 @@ func (n *node) setPresence(cfg configs.Config, fixed map[string][]jid.JID) {
 		n.composing.lineMap.SetNumbers(rules)
 	}
 	n.presence.SetSettings(presenceSettings(cfg))
+	n.presence.SetHistory(cfg.Presence.History)
 	n.composing.lines.SetSettings(lineSettings(cfg))
 	n.composing.lineMap.SetFixed(fixed)
 	n.composing.teams.SetRules(oversights(cfg))
@@ -116,6 +118,7 @@ func oversights(cfg configs.Config) []presence.Oversight {
 // GET /presence?user=alice@example.com, or of all of a group: GET /presence?group=Agents
 func (n *node) handlePresence() {
 	n.handleChoices()
+	n.handleHistory()
 	n.admin.Handle("GET /presence", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if group := r.URL.Query().Get("group"); group != "" {
 			n.answerTeam(w, r, group)

@@ -14,6 +14,7 @@ import (
 	"github.com/deskline/deskline/info"
 	"github.com/deskline/deskline/offline"
 	"github.com/deskline/deskline/people"
+	"github.com/deskline/deskline/presence"
 	"github.com/deskline/deskline/private"
 	"github.com/deskline/deskline/roster"
 	"github.com/deskline/deskline/store"
@@ -32,6 +33,7 @@ type Store interface {
 	info.Store
 	cluster.Store
 	people.Store
+	presence.Histories
 
 	// Meta returns one of the server's own values, nil if it was never set.
 	Meta(ctx context.Context, key string) ([]byte, error)

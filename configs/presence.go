@@ -19,6 +19,7 @@ type Presence struct {
 	PhoneOnly     string        `key:"phone_only" one:"hide show" live:"yes"`
 	IdleAfter     time.Duration `key:"idle_after" min:"0s" max:"24h" live:"yes"`
 	Gather        time.Duration `key:"gather" min:"0s" max:"2s" live:"yes"`
+	History       time.Duration `key:"history" min:"0s" max:"8784h" live:"yes"` // 0 = none
 	Shows         Shows         `key:"shows"`
 	Language      string        `key:"language" one:"en de fr es it nl" live:"yes"`
 	Texts         []string      `key:"texts" live:"yes"`       // state=text, in place of those of the language
@@ -49,7 +50,7 @@ type PresenceHTTP struct {
 
 func defaultPresence() Presence {
 	return Presence{
-		Policy: "modern", PhoneOnly: "hide", IdleAfter: 5 * time.Minute, Gather: 100 * time.Millisecond,
+		Policy: "modern", PhoneOnly: "hide", IdleAfter: 5 * time.Minute, Gather: 100 * time.Millisecond, History: 7 * 24 * time.Hour,
 		Numbers: Numbers{Trunk: "0", International: "00"},
 		Shows:   Shows{Phone: "dnd", Meeting: "dnd", OutOfOffice: "xa"}, Language: "en",
 		HTTP: PresenceHTTP{TTL: time.Hour, MaxLines: 50000},

@@ -51,6 +51,7 @@ type entry struct {
 	sent    map[jid.JID]key
 	changed time.Time // when sent did, last
 	foreign bool      // another node tells contacts of what changes by itself
+	marked  mark      // what the history was last told of
 	at      time.Time // when to look again; zero = not on the agenda
 	pos     int
 }
@@ -273,12 +274,15 @@ type Stats struct {
 	Users   int
 	Changes map[string]uint64
 	Stale   uint64
+
+	HistoryDropped uint64
 }
 
 // Stats returns how many users there is evidence of, how many changes were told by what
-// decided (choice, resource, or the name of a source), and how much evidence came too late.
+// decided (choice, resource, or the name of a source), how much evidence came too late, and how
+// many changes the history lacks.
 func (s *Service) Stats() Stats {
-	return Stats{int(s.composer.users.Load()), s.composer.changes.all(), s.composer.stale.Load()}
+	return Stats{int(s.composer.users.Load()), s.composer.changes.all(), s.composer.stale.Load(), s.history.lost.Load()}
 }
 
 // agenda is a heap of entries by time.

@@ -85,6 +85,7 @@ func (s *Service) Register(m *mux.Mux) {
 	m.Handle(mux.Route{Name: composedName, Get: s.getComposed, Scope: mux.ScopeAccount})
 	m.Handle(mux.Route{Name: choiceName, Get: s.getChoice, Set: s.setChoice, Scope: mux.ScopeAccount, Feature: "-"})
 	m.Handle(mux.Route{Name: teamName, Get: s.getTeam, Scope: mux.ScopeServer, Feature: "-"})
+	m.Handle(mux.Route{Name: historyName, Get: s.getHistory, Scope: mux.ScopeServer, Feature: "-"})
 }
 
 func (s *Service) getComposed(ctx context.Context, req *mux.Request) ([]byte, error) {

@@ -57,16 +57,24 @@ type Config struct {
 	Teams    *Teams   // nil = nobody watches others by their groups
 	Choices  Choices  // nil = users choose by what their clients say alone
 	Log      *slog.Logger
+
+	Histories Histories     // nil = no history is kept
+	Keep      time.Duration // for how long changes are; 0 = not at all
 }
 
 // Service handles all presence. Safe for concurrent use.
 type Service struct {
 	cfg      Config
 	composer *composer
+	history  *recorder
 }
 
 // New makes a Service.
-func New(cfg Config) *Service { return &Service{cfg: cfg, composer: newComposer(cfg.Settings)} }
+func New(cfg Config) *Service {
+	s := &Service{cfg: cfg, composer: newComposer(cfg.Settings)}
+	s.history = newRecorder(cfg.Histories, cfg.Keep, s.Report, cfg.Log)
+	return s
+}
 
 // HandleStanza implements router.Handler for presence from local sessions.
 func (s *Service) HandleStanza(ctx context.Context, st *stanza.Stanza) error {

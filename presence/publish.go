@@ -78,10 +78,13 @@ func (c *composer) decide(e *entry, list []Resource, now time.Time) time.Time {
 // own is its binding, nil if it leaves. If the others of the resources are to be
 // told of anew by that, it is done by the loop of Run.
 func (s *Service) compose(ctx context.Context, st *stanza.Stanza, all []router.Binding, own *router.Binding) error {
+	user := st.From.Bare()
+	if !sameState(all, own) {
+		s.history.mark(user)
+	}
 	if s.composer.users.Load() == 0 {
 		return s.broadcast(ctx, st, all, nil)
 	}
-	user := st.From.Bare()
 	now := make([]router.Binding, 0, len(all)+1)
 	for i := range all {
 		if all[i].Full != st.From {
@@ -152,6 +155,9 @@ func (s *Service) review(ctx context.Context, user jid.JID) {
 		next := s.composer.decide(e, resources(list), now)
 		t = e.told
 		s.inherit(e, list, now)
+		if e.differs() {
+			s.history.mark(user)
+		}
 		news, gone = e.news(list)
 		if e.foreign { // the node that does tells them; what it told is what there is to know
 			e.done(news, gone)

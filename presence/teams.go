@@ -97,6 +97,15 @@ func (t *Teams) Supervisors(member jid.JID) (all []Supervisor) {
 	return all
 }
 
+// Oversees reports whether somebody may see another by a group.
+func (t *Teams) Oversees(supervisor, member jid.JID) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return slices.ContainsFunc(t.rules, func(r Oversight) bool {
+		return t.members[r.Supervisors][supervisor] && t.members[r.Team][member]
+	})
+}
+
 // Supervisor may see the members of a group.
 type Supervisor struct {
 	JID  jid.JID

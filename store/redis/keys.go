@@ -36,6 +36,9 @@ func (k keys) seen(owner jid.JID) string    { return k.owned(owner, "seen") }
 
 func (k keys) origins(owner jid.JID) string { return k.owned(owner, "origins") }
 
+// history is what the owner was, and since when.
+func (k keys) history(owner jid.JID) string { return k.owned(owner, "history") }
+
 func (k keys) owned(owner jid.JID, what string) string {
 	return k.prefix + "{" + tag(owner.Bare().String()) + "}:" + what
 }
@@ -44,7 +47,7 @@ func (k keys) owned(owner jid.JID, what string) string {
 func (k keys) all(owner jid.JID) []string {
 	return []string{
 		k.account(owner), k.roster(owner), k.removed(owner), k.offline(owner),
-		k.private(owner), k.vcard(owner), k.seen(owner), k.origins(owner),
+		k.private(owner), k.vcard(owner), k.seen(owner), k.origins(owner), k.history(owner),
 	}
 }
 

@@ -29,6 +29,7 @@
 //	{alice@example.com}:private   hash: name → XML
 //	{alice@example.com}:vcard     XML
 //	{alice@example.com}:seen      time and status of the last activity
+//	{alice@example.com}:history   sorted set: time, state and why of each change of presence, by time
 //	users:{example.com}           sorted set: local part, NUL, id
 //	domains                       set
 //	ids                           counter: ids of accounts are not used twice

@@ -52,6 +52,8 @@ var (
 	recordScript   = newScript("record")
 	restoreScript  = newScript("restore")
 	shareScript    = newScript("share")
+	changesScript  = newScript("changes")
+	sweepScript    = newScript("sweep")
 )
 
 // load gives the scripts to every server. One that does not know a script, for

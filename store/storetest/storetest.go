@@ -82,6 +82,8 @@ func Run(t *testing.T, open Opener) {
 		{"assignments", Assignments},
 		{"records", Records},
 		{"groups", Groups},
+		{"history", History},
+		{"history of many", HistoryOfMany},
 	} {
 		t.Run(suite.name, func(t *testing.T) { suite.run(t, open) })
 	}
