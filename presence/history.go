@@ -37,8 +37,8 @@ type History struct {
 	User    jid.JID          `json:"user"`
 	From    time.Time        `json:"from"`
 	Until   time.Time        `json:"until"`
-	State   Name             `json:"state,omitempty"` // at From; "" if it is not known
-	Changes []Change         `json:"changes"`         // after From
+	State   Name             `json:"state,omitempty"` // before From; "" if it is not known
+	Changes []Change         `json:"changes"`         // from From on
 	Seconds map[Name]float64 `json:"seconds"`         // in each state; what is not known is left out
 	Next    *time.Time       `json:"next,omitempty"`  // where to go on, if there were too many changes: the answer ends there
 }
@@ -82,7 +82,7 @@ func (s *Service) History(ctx context.Context, user jid.JID, from, until time.Ti
 // newHistory sums up the changes in a time, the first of which may be from before.
 func newHistory(user jid.JID, from, until time.Time, all []Change, max int) History {
 	h := History{User: user, From: from.UTC(), Until: until.UTC(), Changes: []Change{}, Seconds: map[Name]float64{}}
-	if len(all) > 0 && !all[0].At.After(from) {
+	if len(all) > 0 && all[0].At.Before(from) {
 		h.State, all = all[0].State, all[1:]
 	}
 	if len(all) > max {
