@@ -19,6 +19,9 @@ type Cluster interface {
 	Told(w Word)
 }
 
+// owns reports whether this node does what one of them has to do for a user.
+func (s *Service) owns(user jid.JID) bool { return s.cfg.Cluster == nil || s.cfg.Cluster.Owns(user) }
+
 // Word is what contacts were told of a resource.
 type Word struct {
 	Full  jid.JID `json:"full"`
@@ -55,7 +58,7 @@ const recent = time.Minute
 // has changed since a short time. It is called with the lock held.
 func (s *Service) inherit(e *entry, list []router.Binding, now time.Time) {
 	was := e.foreign
-	e.foreign = s.cfg.Cluster != nil && !s.cfg.Cluster.Owns(e.user)
+	e.foreign = !s.owns(e.user)
 	if e.foreign || !was || e.changed.IsZero() {
 		return
 	}

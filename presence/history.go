@@ -30,6 +30,9 @@ type Histories interface {
 	// SweepChanges removes the changes before a time. The last of them of each user stays, unless
 	// last is set: it says what the user has been since.
 	SweepChanges(ctx context.Context, before time.Time, last bool) error
+	// LastChanges goes through the last change of everybody of whom there is any, some at a time,
+	// until visit returns an error.
+	LastChanges(ctx context.Context, visit func([]Change) error) error
 }
 
 // History is what a user was in some time.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -55,6 +56,16 @@ func (l *ledger) SweepChanges(_ context.Context, before time.Time, last bool) er
 	defer l.mu.Unlock()
 	l.all = slices.DeleteFunc(l.all, func(c presence.Change) bool { return last && c.At.Before(before) })
 	return nil
+}
+
+func (l *ledger) LastChanges(_ context.Context, visit func([]presence.Change) error) error {
+	l.mu.Lock()
+	last := map[jid.JID]presence.Change{}
+	for _, c := range l.all {
+		last[c.User] = c
+	}
+	l.mu.Unlock()
+	return visit(slices.Collect(maps.Values(last)))
 }
 
 func (l *ledger) set(away bool) {
@@ -199,6 +210,28 @@ func TestHistoryOutage(t *testing.T) {
 		pass(2 * time.Second)
 		if len(l.all) != 2+presence.MaxUnsaved || l.largest > 500 {
 			t.Errorf("%d changes kept, %d at once", len(l.all), l.largest)
+		}
+	})
+}
+
+// TestHistoryAfterCrash finds who was there when the node before ended, and is not any more.
+func TestHistoryAfterCrash(t *testing.T) {
+	histories(t, func(t *testing.T, w *world, l *ledger, pass func(time.Duration), _ func(presence.Line)) {
+		begin := time.Now()
+		w.bind("bob/desk")
+		w.says("bob/desk", "<presence/>")
+		pass(time.Minute)
+		l.mu.Lock()
+		l.all = append(l.all, presence.Change{User: person("alice"), At: begin, State: presence.OnThePhone, Why: "http"})
+		l.mu.Unlock()
+		pass(2 * time.Hour)
+		h, err := w.p.History(t.Context(), person("alice"), begin.Add(time.Minute), time.Now(), 100)
+		if err != nil || story(h) != "on-the-phone, unavailable resource" {
+			t.Errorf("%s, %v", story(h), err)
+		}
+		h, err = w.p.History(t.Context(), person("bob"), begin.Add(time.Minute), time.Now(), 100)
+		if err != nil || story(h) != "available" || len(l.all) != 3 {
+			t.Errorf("%s, %v; %v", story(h), err, l.all)
 		}
 	})
 }

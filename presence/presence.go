@@ -72,7 +72,7 @@ type Service struct {
 // New makes a Service.
 func New(cfg Config) *Service {
 	s := &Service{cfg: cfg, composer: newComposer(cfg.Settings)}
-	s.history = newRecorder(cfg.Histories, cfg.Keep, s.Report, cfg.Log)
+	s.history = newRecorder(s)
 	return s
 }
 

@@ -19,6 +19,7 @@ type recorder struct {
 	store Histories // nil = no history
 	log   *slog.Logger
 	state func(ctx context.Context, user jid.JID) (Report, error)
+	owns  func(user jid.JID) bool
 	kept  atomic.Int64 // for how long; 0 = no history
 	lost  atomic.Uint64
 	wake  chan struct{}
@@ -43,9 +44,12 @@ const (
 	sweepEvery  = time.Hour
 )
 
-func newRecorder(store Histories, keep time.Duration, state func(context.Context, jid.JID) (Report, error), log *slog.Logger) *recorder {
-	r := &recorder{store: store, log: log, state: state, wake: make(chan struct{}, 1), clean: make(chan struct{}, 1), turn: make(chan struct{}, 1), marks: map[jid.JID]time.Time{}}
-	r.kept.Store(int64(keep))
+func newRecorder(s *Service) *recorder {
+	r := &recorder{
+		store: s.cfg.Histories, log: s.cfg.Log, state: s.Report, owns: s.owns,
+		wake: make(chan struct{}, 1), clean: make(chan struct{}, 1), turn: make(chan struct{}, 1), marks: map[jid.JID]time.Time{},
+	}
+	r.kept.Store(int64(s.cfg.Keep))
 	return r
 }
 
@@ -85,9 +89,9 @@ func (r *recorder) run(ctx context.Context) error {
 	if r.store == nil {
 		return nil
 	}
-	sweep := time.NewTicker(sweepEvery)
-	defer sweep.Stop()
-	r.sweep(ctx)
+	var janitor sync.WaitGroup
+	defer janitor.Wait()
+	janitor.Go(func() { r.tidy(ctx) })
 	var due <-chan time.Time
 	for {
 		select {
@@ -96,10 +100,6 @@ func (r *recorder) run(ctx context.Context) error {
 			defer cancel()
 			r.flush(ctx)
 			return nil
-		case <-sweep.C:
-			r.sweep(ctx)
-		case <-r.clean:
-			r.sweep(ctx)
 		case <-r.wake:
 			if due == nil {
 				due = time.After(settle)
@@ -110,6 +110,47 @@ func (r *recorder) run(ctx context.Context) error {
 				due = time.After(saveRetry)
 			}
 		}
+	}
+}
+
+// tidy looks after what is written: at the start, and now and then.
+func (r *recorder) tidy(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		r.sweep(ctx)
+		r.check(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-r.clean:
+		}
+	}
+}
+
+// check marks who is something else than was written last, as after a crash that nobody was left to tell of.
+func (r *recorder) check(ctx context.Context) {
+	if r.keep() == 0 {
+		return
+	}
+	err := r.store.LastChanges(ctx, func(changes []Change) error {
+		for _, c := range changes {
+			if c.State == Unavailable || !r.owns(c.User) {
+				continue // who comes tells so
+			}
+			report, err := r.state(ctx, c.User)
+			if err != nil {
+				return err
+			}
+			if report.State != c.State {
+				r.mark(c.User)
+			}
+		}
+		return nil
+	})
+	if err != nil && ctx.Err() == nil {
+		r.log.WarnContext(ctx, "check history", "err", err)
 	}
 }
 

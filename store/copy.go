@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/deskline/deskline/people"
+	"github.com/deskline/deskline/presence"
+	"github.com/deskline/deskline/xmpp/jid"
 )
 
 var (
@@ -63,6 +65,9 @@ func Copy(ctx context.Context, from Source, to Target, o Options) ([]Sum, error)
 	done := 0
 	err = walk(ctx, from, func(domain, after string, records []Record) error {
 		if err := copyPage(ctx, to, domain, after, records); err != nil {
+			return err
+		}
+		if err := copyHistory(ctx, from, to, records); err != nil {
 			return err
 		}
 		done += len(records)
@@ -223,6 +228,25 @@ func copyPage(ctx context.Context, to Target, domain, after string, records []Re
 	}
 	if err := to.Restore(ctx, missing); err != nil {
 		return fmt.Errorf("write accounts of %s: %w", domain, err)
+	}
+	return nil
+}
+
+// history returns all that is kept of what a user was.
+func history(ctx context.Context, s Source, user jid.JID) ([]presence.Change, error) {
+	return s.Changes(ctx, user, time.Unix(0, 0), time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), presence.MaxChanges)
+}
+
+// copyHistory copies what users were; what is there already does no harm.
+func copyHistory(ctx context.Context, from Source, to Target, records []Record) error {
+	for i := range records {
+		changes, err := history(ctx, from, records[i].Account.JID)
+		if err == nil && len(changes) > 0 {
+			err = to.SaveChanges(ctx, changes, presence.MaxChanges)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

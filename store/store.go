@@ -15,6 +15,7 @@ import (
 	"github.com/deskline/deskline/cluster"
 	"github.com/deskline/deskline/offline"
 	"github.com/deskline/deskline/people"
+	"github.com/deskline/deskline/presence"
 	"github.com/deskline/deskline/private"
 	"github.com/deskline/deskline/roster"
 	"github.com/deskline/deskline/xmpp/jid"
@@ -81,6 +82,8 @@ type Source interface {
 	GroupRecords(ctx context.Context) ([]people.Record, error)
 	// Sessions returns the sessions written down and leaves them there.
 	Sessions(ctx context.Context) ([]Snapshot, error)
+	// Changes returns what a user was in some time, see [presence.Histories].
+	Changes(ctx context.Context, user jid.JID, from, until time.Time, max int) ([]presence.Change, error)
 }
 
 // Target is a store that can be written as a whole.
@@ -99,4 +102,5 @@ type Target interface {
 	SetMeta(ctx context.Context, key string, value []byte) error
 	Meta(ctx context.Context, key string) ([]byte, error)
 	SaveSessions(ctx context.Context, sessions []Snapshot) error
+	SaveChanges(ctx context.Context, changes []presence.Change, max int) error
 }

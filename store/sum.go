@@ -15,6 +15,7 @@ import (
 	"github.com/deskline/deskline/offline"
 	"github.com/deskline/deskline/private"
 	"github.com/deskline/deskline/roster"
+	"github.com/deskline/deskline/xmpp/jid"
 )
 
 // Sum is how much there is of one kind of data, and a checksum of all of it.
@@ -32,6 +33,7 @@ const (
 	kindPrivate
 	kindVCards
 	kindSeen
+	kindHistory
 	kindValues
 	kindAssignments
 	kindShared
@@ -40,7 +42,7 @@ const (
 )
 
 var kinds = []string{
-	"accounts", "contacts", "messages", "private XML", "vCards", "last activities", "values",
+	"accounts", "contacts", "messages", "private XML", "vCards", "last activities", "history", "values",
 	"assignments", "cluster records", "groups", "sessions",
 }
 
@@ -85,6 +87,9 @@ func Sums(ctx context.Context, s Source, progress func(done int)) ([]Sum, error)
 			if err := all.record(&records[i]); err != nil {
 				return err
 			}
+			if err := all.history(ctx, s, records[i].Account.JID); err != nil {
+				return err
+			}
 		}
 		progress(all.counts[kindAccounts])
 		return nil
@@ -96,6 +101,20 @@ func Sums(ctx context.Context, s Source, progress func(done int)) ([]Sum, error)
 		return nil, err
 	}
 	return all.list(), nil
+}
+
+func (s *sums) history(ctx context.Context, from Source, user jid.JID) error {
+	changes, err := history(ctx, from, user)
+	if err != nil {
+		return err
+	}
+	for _, c := range changes {
+		form := ownedForm{Owner: user.String(), Name: string(c.State), Value: binary([]byte(c.Why)), At: c.At.UnixMicro()}
+		if err := s.add(kindHistory, 1, form); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // rest adds what is not an account's.

@@ -80,42 +80,82 @@ func decodeChange(user jid.JID, member string) (presence.Change, error) {
 
 // SweepChanges implements [presence.Histories]. It goes through the accounts a few at a time.
 func (s *Store) SweepChanges(ctx context.Context, before time.Time, last bool) error {
-	domains, err := s.Domains(ctx)
-	for _, d := range domains {
-		err = errors.Join(err, s.sweepDomain(ctx, d, before, last))
-	}
+	err := s.eachUsers(ctx, func(users []jid.JID) error {
+		c := &call{write: true}
+		for _, u := range users {
+			c.cmds = append(c.cmds, sweepScript.on([]string{s.keys.history(u)}, encodeTime(before), last))
+		}
+		_, err := s.pipes.do(ctx, c)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("remove old history: %w", err)
 	}
 	return nil
 }
 
-func (s *Store) sweepDomain(ctx context.Context, domain string, before time.Time, last bool) error {
-	for from := "-"; ; {
-		answer, err := s.pipes.one(ctx, &call{cmds: []command{
-			plain("ZRANGEBYLEX", s.keys.users(domain), from, "+", "LIMIT", 0, chunk),
-		}})
+// LastChanges implements [presence.Histories].
+func (s *Store) LastChanges(ctx context.Context, visit func([]presence.Change) error) error {
+	err := s.eachUsers(ctx, func(users []jid.JID) error {
+		c := &call{}
+		for _, u := range users {
+			c.cmds = append(c.cmds, plain("ZREVRANGE", s.keys.history(u), 0, 0))
+		}
+		answers, err := s.pipes.do(ctx, c)
 		if err != nil {
 			return err
 		}
-		entries := texts(answer)
-		c := &call{write: true}
-		for _, entry := range entries {
-			local, _, _ := strings.Cut(entry, "\x00")
-			user, err := jid.New(local, domain, "")
+		var some []presence.Change
+		for i, answer := range answers {
+			for _, member := range texts(answer) {
+				change, err := decodeChange(users[i], member)
+				if err != nil {
+					return err
+				}
+				some = append(some, change)
+			}
+		}
+		if len(some) == 0 {
+			return nil
+		}
+		return visit(some)
+	})
+	if err != nil {
+		return fmt.Errorf("last of history: %w", err)
+	}
+	return nil
+}
+
+// eachUsers goes through those with an account, some at a time.
+func (s *Store) eachUsers(ctx context.Context, visit func([]jid.JID) error) error {
+	domains, err := s.Domains(ctx)
+	if err != nil {
+		return err
+	}
+	for _, domain := range domains {
+		for from, more := "-", true; more; {
+			answer, err := s.pipes.one(ctx, &call{cmds: []command{
+				plain("ZRANGEBYLEX", s.keys.users(domain), from, "+", "LIMIT", 0, chunk),
+			}})
 			if err != nil {
 				return err
 			}
-			c.cmds = append(c.cmds, sweepScript.on([]string{s.keys.history(user)}, encodeTime(before), last))
-		}
-		if len(c.cmds) > 0 {
-			if _, err := s.pipes.do(ctx, c); err != nil {
+			entries := texts(answer)
+			users := make([]jid.JID, len(entries))
+			for i, entry := range entries {
+				local, _, _ := strings.Cut(entry, "\x00")
+				if users[i], err = jid.New(local, domain, ""); err != nil {
+					return err
+				}
+				from = "(" + entry
+			}
+			if more = len(entries) == chunk; len(users) == 0 {
+				break
+			}
+			if err := visit(users); err != nil {
 				return err
 			}
 		}
-		if len(entries) < chunk {
-			return nil
-		}
-		from = "(" + entries[len(entries)-1]
 	}
+	return nil
 }

@@ -79,6 +79,9 @@ func (s *Store) Changes(ctx context.Context, user jid.JID, from, until time.Time
 // sweepStep is how many changes one write removes at most, so that others need not wait for long.
 const sweepStep = 1000
 
+// readStep is how many users are read at once.
+const readStep = 200
+
 // SweepChanges implements [presence.Histories].
 func (s *Store) SweepChanges(ctx context.Context, before time.Time, last bool) error {
 	const old = `SELECT account, at FROM presence_changes AS c WHERE at < ?1`
@@ -100,4 +103,36 @@ func (s *Store) SweepChanges(ctx context.Context, before time.Time, last bool) e
 			return nil
 		}
 	}
+}
+
+// LastChanges implements [presence.Histories].
+func (s *Store) LastChanges(ctx context.Context, visit func([]presence.Change) error) error {
+	for after, more := int64(0), true; more; {
+		var some []presence.Change
+		err := s.read(ctx, func(ctx context.Context, h *handle) error {
+			some = nil
+			return h.query(ctx, func(rows *sql.Rows) error {
+				var local, domain string
+				var c presence.Change
+				var at int64
+				err := rows.Scan(&after, &local, &domain, &at, &c.State, &c.Why)
+				if err == nil {
+					c.User, err = jid.New(local, domain, "")
+				}
+				c.At = decodeTime(at)
+				some = append(some, c)
+				return err
+			}, `SELECT a.id, a.local, a.domain, c.at, c.state, c.why FROM accounts a JOIN presence_changes c
+				ON c.account = a.id AND c.at = (SELECT max(at) FROM presence_changes WHERE account = a.id)
+				WHERE a.id > ? ORDER BY a.id LIMIT ?`, after, readStep)
+		})
+		if err == nil && len(some) > 0 {
+			err = visit(some)
+		}
+		if err != nil {
+			return fmt.Errorf("last of history: %w", err)
+		}
+		more = len(some) == readStep
+	}
+	return nil
 }

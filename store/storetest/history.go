@@ -56,6 +56,16 @@ func History(t *testing.T, open Opener) {
 	must(t, h.SweepChanges(ctx, moment(100), false))
 	want(alice, 0, 100, plenty, a4)
 	want(bob, 0, 100, plenty, change(bob, 10, presence.Available))
+	last := map[jid.JID]presence.Change{}
+	must(t, h.LastChanges(ctx, func(some []presence.Change) error {
+		for _, c := range some {
+			last[c.User] = c
+		}
+		return nil
+	}))
+	if len(last) != 3 || last[alice] != a4 || last[unicode] != odd || last[bob] != change(bob, 10, presence.Available) {
+		t.Errorf("last %v", last)
+	}
 	save(3, change(alice, 50, presence.Available), change(alice, 60, presence.Away), change(alice, 70, presence.Available))
 	want(alice, 0, 100, plenty, change(alice, 50, presence.Available), change(alice, 60, presence.Away), change(alice, 70, presence.Available))
 	if reopen != nil {
@@ -105,6 +115,16 @@ func HistoryOfMany(t *testing.T, open Opener) {
 	must(t, s.CreateAccounts(ctx, many, nil))
 	must(t, h.SaveChanges(ctx, changes, plenty))
 	must(t, h.SweepChanges(ctx, moment(3), false))
+	seen := map[jid.JID]bool{}
+	must(t, h.LastChanges(ctx, func(some []presence.Change) error {
+		for _, c := range some {
+			seen[c.User] = true
+		}
+		return nil
+	}))
+	if len(seen) != len(many)+1 { // and alice
+		t.Errorf("the last changes of %d", len(seen))
+	}
 	for _, u := range many {
 		if got := get[[]presence.Change](t)(h.Changes(ctx, u.JID, moment(0), moment(100), plenty)); len(got) != 2 {
 			t.Fatalf("%s: %v", u.JID, got)

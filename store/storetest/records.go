@@ -11,6 +11,7 @@ import (
 	"github.com/deskline/deskline/cluster"
 	"github.com/deskline/deskline/offline"
 	"github.com/deskline/deskline/people"
+	"github.com/deskline/deskline/presence"
 	"github.com/deskline/deskline/private"
 	"github.com/deskline/deskline/roster"
 	"github.com/deskline/deskline/store"
@@ -76,6 +77,11 @@ func Fill(t *testing.T, s Store) {
 		get[uint64](t)(c.SaveAssignments(t.Context(), []cluster.Assignment{{User: nobody, Home: homeC}, {User: alice}}))
 		must(t, c.SaveClusterRecord(t.Context(), cluster.Record{Key: "pair/a+b", Data: []byte("1\n2\x00")}, true))
 		must(t, c.SaveClusterRecord(t.Context(), cluster.Record{Key: "layout"}, false))
+	}
+	if h, ok := s.(presence.Histories); ok {
+		must(t, h.SaveChanges(t.Context(), []presence.Change{
+			change(alice, 1, presence.Available), change(unicode, 2, presence.DND), change(alice, 3, presence.Unavailable),
+		}, plenty))
 	}
 	if g, ok := s.(people.Store); ok {
 		must(t, g.SaveGroupRecord(t.Context(), people.Record{Name: "Büro, 2", Domain: "example.com", Authorised: true}))
