@@ -136,7 +136,7 @@ func line(w http.ResponseWriter, status int, text string) {
 }
 
 func index(w http.ResponseWriter, _ *http.Request) {
-	line(w, http.StatusOK, "Deskline\n\n/healthz\n/readyz\n/metrics\n/loglevel\n/cluster\n/presence?user= /presence?group=\n/presence/choice?user=\n/certificates\n/debug/pprof/")
+	line(w, http.StatusOK, "Deskline\n\n/healthz\n/readyz\n/metrics\n/loglevel\n/cluster\n/presence?user= /presence?group=\n/presence/history?user= /presence/history?group=\n/presence/choice?user=\n/certificates\n/debug/pprof/")
 }
 
 func (s *Server) loglevel(w http.ResponseWriter, _ *http.Request) {

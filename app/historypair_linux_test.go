@@ -3,6 +3,8 @@ package app_test
 import (
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/deskline/deskline/configs"
@@ -26,4 +28,33 @@ func TestHistoryOnPair(t *testing.T) {
 		}))
 	}
 	live(t, pair[0], pair[1], pair[1])
+}
+
+// TestHistoryAfterKill kills a node: who was there and does not come again is unavailable from the next start on.
+func TestHistoryAfterKill(t *testing.T) {
+	t.Parallel()
+	ports, host := freePorts(t, 2), pairHost()
+	c := configs.Default()
+	c.DataDir, c.HTTP.Listen, c.Admin.Listen = t.TempDir(), net.JoinHostPort(host, ports[0]), net.JoinHostPort(host, ports[1])
+	s := &server{t: t, cfg: c, log: new(buffer), ops: c.Admin.Listen}
+	s.accounts()
+	file := filepath.Join(t.TempDir(), "deskline.yaml")
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Print(f); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	kill := s.spawn(file)
+	s.login("alice").ask("<presence xmlns='jabber:client'><show>dnd</show></presence>")
+	s.was(", dnd by resource")
+	kill()
+	s.spawn(file)
+	if got := states(s.was("unavailable by resource")); got != ", dnd by resource, unavailable by resource" {
+		t.Error(got)
+	}
 }

@@ -123,6 +123,7 @@ var probes = map[string]func(n *node) any{
 	"presence.phone_only":           func(n *node) any { return n.presence.Settings().Policy.PhoneOnly },
 	"presence.idle_after":           func(n *node) any { return n.presence.Settings().Policy.IdleAfter },
 	"presence.gather":               func(n *node) any { return n.presence.Settings().Gather },
+	"presence.history":              func(n *node) any { return n.presence.Keep() },
 	"presence.shows.phone":          func(n *node) any { return n.presence.Settings().Policy.PhoneShow },
 	"presence.shows.meeting":        func(n *node) any { return n.presence.Settings().Policy.MeetingShow },
 	"presence.shows.out_of_office":  func(n *node) any { return n.presence.Settings().Policy.OutShow },

@@ -79,7 +79,7 @@ func (c *composer) decide(e *entry, list []Resource, now time.Time) time.Time {
 // told of anew by that, it is done by the loop of Run.
 func (s *Service) compose(ctx context.Context, st *stanza.Stanza, all []router.Binding, own *router.Binding) error {
 	user := st.From.Bare()
-	if !sameState(all, own) {
+	if s.history.keep() > 0 && !sameState(all, own) {
 		s.history.mark(user)
 	}
 	if s.composer.users.Load() == 0 {

@@ -264,6 +264,9 @@ func (s *Service) FlushHistory(ctx context.Context) {
 	}
 }
 
+// Keep returns for how long changes are kept; 0 = not at all.
+func (s *Service) Keep() time.Duration { return s.history.keep() }
+
 // SetHistory says for how long changes are kept; 0 ends it and removes what there is.
 func (s *Service) SetHistory(keep time.Duration) {
 	if was := s.history.kept.Swap(int64(keep)); was != int64(keep) {
