@@ -2,11 +2,13 @@ package app_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // reportLine puts what a script says of a telephone line: the line and a JSON object.
@@ -28,6 +30,68 @@ func (s *stage) reportLine(ctx context.Context, order string) error {
 	if resp.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(resp.Body)
 		return fmt.Errorf("%s: %s", resp.Status, text)
+	}
+	return nil
+}
+
+// known returns what a node knows of a user's lines.
+func (s *stage) known(ctx context.Context, user string) (string, error) {
+	s.mu.Lock()
+	address := fmt.Sprintf("http://%s/presence?user=%s@%s", s.ops, user, domain)
+	s.mu.Unlock()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
+	if err != nil {
+		return "", err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	var report struct {
+		Sources []struct {
+			Source, Item, State string
+			Seq                 uint64
+		}
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&report); err != nil {
+		return "", err
+	}
+	return fmt.Sprint(report.Sources), nil
+}
+
+// agree waits until all nodes know the same of a user's lines.
+func (p stages) agree(ctx context.Context, user string) error {
+	for {
+		all := make(map[string]bool)
+		for _, s := range p {
+			text, err := s.known(ctx, user)
+			if err != nil {
+				return err
+			}
+			all[text] = true
+		}
+		if len(all) == 1 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("nodes differ in what they know of %s: %w", user, ctx.Err())
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// administer has the first node do it, and what it was told of a line known to the others before the
+// script goes on.
+func (p stages) administer(ctx context.Context, order string) error {
+	if err := p[0].administer(ctx, order); err != nil || !strings.HasPrefix(order, "reports ") {
+		return err
+	}
+	for _, user := range people {
+		if err := p.agree(ctx, user); err != nil {
+			return err
+		}
 	}
 	return nil
 }

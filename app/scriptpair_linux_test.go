@@ -49,6 +49,7 @@ func newPair(t *testing.T, archive *txtar.Archive, store []byte, r *redistest.Se
 		c := &s.cfg
 		c.Store.Kind, c.Redis.URL, c.Redis.Prefix = "redis", r.URL(), prefix
 		c.HTTP.Listen = net.JoinHostPort(host, ports[2*i])
+		c.Admin.Listen = "127.0.0.1:0"
 		c.Cluster.Node = fmt.Sprint("n", i+1)
 		c.Cluster.Listen = net.JoinHostPort(host, ports[2*i+1])
 		c.Cluster.Seeds = []string{net.JoinHostPort(host, ports[1]), net.JoinHostPort(host, ports[3])}
@@ -142,7 +143,7 @@ func TestScriptsOnPair(t *testing.T) {
 					}
 					err := xmpptest.Play(t.Context(), xmpptest.Config{
 						Domain: domain, Password: secret, Door: way.door, URL: url,
-						Restart: func(context.Context) error { pair.stop(); return pair.start() }, Administer: pair[0].administer,
+						Restart: func(context.Context) error { pair.stop(); return pair.start() }, Administer: pair.administer,
 					}, script)
 					if err != nil {
 						t.Error(err)

@@ -152,6 +152,10 @@ func (s *Service) review(ctx context.Context, user jid.JID) {
 	var news []notice
 	var gone []jid.JID
 	s.composer.with(user, false, func(sh *shard, e *entry) {
+		if at := s.wordOf(e, list, now); !at.IsZero() {
+			sh.plan(e, at)
+			return
+		}
 		next := s.composer.decide(e, resources(list), now)
 		t = e.told
 		s.inherit(e, list, now)
@@ -194,6 +198,31 @@ func (s *Service) review(ctx context.Context, user jid.JID) {
 			sh.plan(e, now)
 		}
 	})
+}
+
+// wordTime is how long the word of another node takes at most, as a rule.
+const wordTime = 500 * time.Millisecond
+
+// wordOf returns until when it is to be waited for what another node tells contacts of a resource that has just sent
+// presence there, zero if for nothing: they would be told twice. It is called with the lock held.
+func (s *Service) wordOf(e *entry, list []router.Binding, now time.Time) (until time.Time) {
+	if s.cfg.Cluster == nil {
+		return until
+	}
+	for i := range list {
+		b := &list[i]
+		age := now.Sub(b.Since)
+		if !b.Available() || age.Abs() >= wordTime || !e.changed.Before(b.Since) {
+			continue
+		}
+		if _, here := s.cfg.Router.Table().ByJID(b.Full); !here && (until.IsZero() || b.Since.After(until)) {
+			until = b.Since
+		}
+	}
+	if !until.IsZero() {
+		until = now.Add(min(wordTime-now.Sub(until), wordTime))
+	}
+	return until
 }
 
 // unsure stands for what contacts know of a resource, if that may be out of date.
