@@ -215,12 +215,13 @@ func (s *Service) wordOf(e *entry, list []router.Binding, now time.Time) (until 
 		if !b.Available() || age.Abs() >= wordTime || !e.changed.Before(b.Since) {
 			continue
 		}
-		if _, here := s.cfg.Router.Table().ByJID(b.Full); !here && (until.IsZero() || b.Since.After(until)) {
-			until = b.Since
+		if _, here := s.cfg.Router.Table().ByJID(b.Full); here {
+			continue
 		}
-	}
-	if !until.IsZero() {
-		until = now.Add(min(wordTime-now.Sub(until), wordTime))
+		// The clock of the other node may be ahead.
+		if at := now.Add(wordTime - max(age, 0)); at.After(until) {
+			until = at
+		}
 	}
 	return until
 }
