@@ -8,12 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rogpeppe/go-internal/txtar"
-
 	"github.com/deskline/deskline/configs"
 	"github.com/deskline/deskline/internal/exchangetest"
-	"github.com/deskline/deskline/internal/redistest"
-	"github.com/deskline/deskline/internal/xmpptest"
 )
 
 // TestExchangeOnPair has a meeting begin in a mailbox, of which the node hears by a
@@ -30,33 +26,6 @@ func TestExchangeOnPair(t *testing.T) {
 	cfg, err := configs.Parse(fmt.Appendf(nil, `domains: [%s]
 presence: {calendars: [{name: exchange, kind: ews, url: '%s', username: '%s\%s', password_file: %s, mailbox: '{mail}', watch: true}]}`,
 		domain, exchange.Address(), exchangetest.Domain, exchangetest.User, file))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := redistest.Start(t, "--appendfsync", "no")
-	pair := newPair(t, &txtar.Archive{}, filledStore(t, begin{contacts: "alice bob\n", names: "alice Alice Smith, a.smith@mail.example.com\n"}), r, "exchange:")
-	for _, s := range pair {
-		s.cfg.Presence.Calendars = cfg.Presence.Calendars
-	}
-	if err := pair.start(); err != nil {
-		t.Fatal(err)
-	}
-	defer pair.stop()
-	script, err := xmpptest.Parse(t.Name(), `
-bob/desk comes online
-alice/desk comes online
-bob/desk gets <presence from='alice@example.com/desk'/>
-alice/desk gets <presence from='bob@example.com/desk'/>
-the administrator begins
-bob/desk gets <presence from='alice@example.com/desk'><show>dnd</show><status>In a meeting</status>
-  <composed xmlns='urn:deskline:presence:1' state='in-a-meeting' .../></presence>
-alice/desk gets <presence from='alice@example.com/desk'>
-  <composed xmlns='urn:deskline:presence:1' state='in-a-meeting' ...><source name='exchange' item='exchange' state='busy' .../></composed></presence>
-the administrator cancels
-bob/desk gets <presence from='alice@example.com/desk'><composed xmlns='urn:deskline:presence:1' state='available' .../></presence>
-alice/desk gets <presence from='alice@example.com/desk'>
-  <composed xmlns='urn:deskline:presence:1' state='available' ...><source name='exchange' item='exchange' state='free' .../></composed></presence>
-`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,10 +47,5 @@ alice/desk gets <presence from='alice@example.com/desk'>
 		exchange.Change(box)
 		return nil
 	}
-	err = xmpptest.Play(t.Context(), xmpptest.Config{
-		Domain: domain, Password: secret, Door: xmpptest.WebSocket, URL: pair.apart, Administer: meet,
-	}, script)
-	if err != nil {
-		t.Error(err)
-	}
+	playMeeting(t, "exchange", cfg.Presence.Calendars, begin{contacts: "alice bob\n", names: "alice Alice Smith, a.smith@mail.example.com\n"}, meet)
 }

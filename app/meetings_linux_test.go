@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,16 +32,34 @@ func TestMeetingOnPair(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	meet := func(_ context.Context, order string) error {
+		const path = "/alice/work/1.ics"
+		if order == "cancels" {
+			radicale.Delete("alice", secret, path)
+			return nil
+		}
+		at := time.Now().UTC().Add(2 * time.Second)
+		radicale.Put("alice", secret, path, "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:test\r\nBEGIN:VEVENT\r\nUID:1\r\nSUMMARY:Secret\r\nDTSTAMP:20260101T000000Z\r\n"+
+			"DTSTART:"+at.Format("20060102T150405Z")+"\r\nDURATION:PT1H\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n")
+		return nil
+	}
+	playMeeting(t, "work", cfg.Presence.Calendars, begin{contacts: "alice bob\n"}, meet)
+}
+
+// playMeeting has alice's meeting begin and be cancelled, as meet does by those words, with her and bob on two nodes. source is the
+// calendar's name.
+func playMeeting(t *testing.T, source string, calendars []configs.Calendar, people begin, meet func(ctx context.Context, order string) error) {
+	t.Helper()
 	r := redistest.Start(t, "--appendfsync", "no")
-	pair := newPair(t, &txtar.Archive{}, filledStore(t, begin{contacts: "alice bob\n"}), r, "meetings:")
+	pair := newPair(t, &txtar.Archive{}, filledStore(t, people), r, t.Name()+":")
 	for _, s := range pair {
-		s.cfg.Presence.Calendars = cfg.Presence.Calendars
+		s.cfg.Presence.Calendars = calendars
 	}
 	if err := pair.start(); err != nil {
 		t.Fatal(err)
 	}
 	defer pair.stop()
-	script, err := xmpptest.Parse(t.Name(), `
+	script, err := xmpptest.Parse(t.Name(), strings.ReplaceAll(`
 bob/desk comes online
 alice/desk comes online
 bob/desk gets <presence from='alice@example.com/desk'/>
@@ -49,25 +68,14 @@ the administrator begins
 bob/desk gets <presence from='alice@example.com/desk'><show>dnd</show><status>In a meeting</status>
   <composed xmlns='urn:deskline:presence:1' state='in-a-meeting' .../></presence>
 alice/desk gets <presence from='alice@example.com/desk'>
-  <composed xmlns='urn:deskline:presence:1' state='in-a-meeting' ...><source name='work' item='work' state='busy' .../></composed></presence>
+  <composed xmlns='urn:deskline:presence:1' state='in-a-meeting' ...><source name='SOURCE' item='SOURCE' state='busy' .../></composed></presence>
 the administrator cancels
 bob/desk gets <presence from='alice@example.com/desk'><composed xmlns='urn:deskline:presence:1' state='available' .../></presence>
 alice/desk gets <presence from='alice@example.com/desk'>
-  <composed xmlns='urn:deskline:presence:1' state='available' ...><source name='work' item='work' state='free' .../></composed></presence>
-`)
+  <composed xmlns='urn:deskline:presence:1' state='available' ...><source name='SOURCE' item='SOURCE' state='free' .../></composed></presence>
+`, "SOURCE", source))
 	if err != nil {
 		t.Fatal(err)
-	}
-	meet := func(_ context.Context, order string) error {
-		const path = "/alice/work/1.ics"
-		if order == "cancels" {
-			radicale.Delete("alice", secret, path)
-			return nil
-		}
-		begin := time.Now().UTC().Add(2 * time.Second)
-		radicale.Put("alice", secret, path, "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:test\r\nBEGIN:VEVENT\r\nUID:1\r\nSUMMARY:Secret\r\nDTSTAMP:20260101T000000Z\r\n"+
-			"DTSTART:"+begin.Format("20060102T150405Z")+"\r\nDURATION:PT1H\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n")
-		return nil
 	}
 	err = xmpptest.Play(t.Context(), xmpptest.Config{
 		Domain: domain, Password: secret, Door: xmpptest.WebSocket, URL: pair.apart, Administer: meet,
