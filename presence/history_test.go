@@ -180,6 +180,29 @@ func TestHistory(t *testing.T) {
 	})
 }
 
+// TestHistoryIdle has a client become idle, of which nobody says anything after that.
+func TestHistoryIdle(t *testing.T) {
+	histories(t, func(t *testing.T, w *world, _ *ledger, pass func(time.Duration), _ func(presence.Line)) {
+		w.p.SetSettings(presence.Settings{Policy: presence.Policy{IdleAfter: 5 * time.Minute}})
+		begin := time.Now()
+		w.bind("alice/desk", "bob/desk")
+		w.says("alice/desk", "<presence><idle xmlns='urn:xmpp:idle:1' since='"+begin.UTC().Format(time.RFC3339)+"'/></presence>")
+		w.says("bob/desk", "<presence><idle xmlns='urn:xmpp:idle:1' since='"+begin.UTC().Format(time.RFC3339)+"'/></presence>")
+		pass(2 * time.Minute)
+		w.says("bob/desk", "<presence/>")
+		pass(8 * time.Minute)
+		for name, want := range map[string]string{"alice": ", available resource, away resource", "bob": ", available resource"} {
+			h, err := w.p.History(t.Context(), person(name), begin, begin.Add(10*time.Minute), 100)
+			if err != nil || story(h) != want {
+				t.Errorf("%s: %s, %v", name, story(h), err)
+			}
+			if name == "alice" && h.Seconds[presence.Away] != 300 {
+				t.Errorf("%v", h.Seconds)
+			}
+		}
+	})
+}
+
 // TestHistoryOutage has the store be away: what fits is written when it is back, and what does not is counted.
 func TestHistoryOutage(t *testing.T) {
 	histories(t, func(t *testing.T, w *world, l *ledger, pass func(time.Duration), tell func(presence.Line)) {

@@ -42,9 +42,15 @@ type SourceReport struct {
 
 // Report tells what is known of a user now, contacts told of it or not.
 func (s *Service) Report(ctx context.Context, user jid.JID) (Report, error) {
+	r, _, err := s.report(ctx, user)
+	return r, err
+}
+
+// report also says when the state may become another one though nothing new is heard; zero = never.
+func (s *Service) report(ctx context.Context, user jid.JID) (Report, time.Time, error) {
 	list, err := s.cfg.Router.Registry().Lookup(ctx, user)
 	if err != nil {
-		return Report{}, err
+		return Report{}, time.Time{}, err
 	}
 	now := time.Now()
 	in := Input{Resources: resources(list)}
@@ -57,7 +63,7 @@ func (s *Service) Report(ctx context.Context, user jid.JID) (Report, error) {
 			since, name = e.told.Since, e.told.Name
 		}
 	})
-	st, _ := Compose(in, s.composer.settings.Load().Policy, now)
+	st, next := Compose(in, s.composer.settings.Load().Policy, now)
 	if name == st.Name && !since.IsZero() && since.Before(st.Since) {
 		st.Since = since
 	}
@@ -76,7 +82,7 @@ func (s *Service) Report(ctx context.Context, user jid.JID) (Report, error) {
 		what, since := e.what(now)
 		r.Sources = append(r.Sources, SourceReport{e.Source, e.Item, what, since, e.Expires, e.Seq})
 	}
-	return r, nil
+	return r, next, nil
 }
 
 // Register adds the question for the own composed presence and its sources, and the

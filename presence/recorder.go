@@ -18,7 +18,7 @@ import (
 type recorder struct {
 	store Histories // nil = no history
 	log   *slog.Logger
-	state func(ctx context.Context, user jid.JID) (Report, error)
+	state func(ctx context.Context, user jid.JID) (Report, time.Time, error)
 	owns  func(user jid.JID) bool
 	kept  atomic.Int64 // for how long; 0 = no history
 	lost  atomic.Uint64
@@ -27,6 +27,7 @@ type recorder struct {
 	turn  chan struct{} // held while what is below is used, and the store written
 	queue []Change
 	down  bool // it is known that the store is away
+	turns turns
 
 	mu    sync.Mutex // guards marks
 	marks map[jid.JID]time.Time
@@ -46,8 +47,9 @@ const (
 
 func newRecorder(s *Service) *recorder {
 	r := &recorder{
-		store: s.cfg.Histories, log: s.cfg.Log, state: s.Report, owns: s.owns,
+		store: s.cfg.Histories, log: s.cfg.Log, state: s.report, owns: s.owns,
 		wake: make(chan struct{}, 1), clean: make(chan struct{}, 1), turn: make(chan struct{}, 1), marks: map[jid.JID]time.Time{},
+		turns: turns{wake: make(chan struct{}, 1), at: map[jid.JID]time.Time{}},
 	}
 	r.kept.Store(int64(s.cfg.Keep))
 	return r
@@ -62,14 +64,18 @@ func (r *recorder) keep() time.Duration {
 }
 
 // mark notes that a user may be something else now. It never waits.
-func (r *recorder) mark(user jid.JID) {
+func (r *recorder) mark(user jid.JID) { r.markAt(user, time.Now()) }
+
+// markAt is mark for what happened at a time.
+func (r *recorder) markAt(user jid.JID, at time.Time) {
 	if r.keep() == 0 {
 		return
 	}
-	now := time.Now()
 	r.mu.Lock()
-	if _, marked := r.marks[user]; marked || len(r.marks) < maxMarks {
-		r.marks[user] = now
+	if was, marked := r.marks[user]; marked || len(r.marks) < maxMarks {
+		if at.After(was) {
+			r.marks[user] = at
+		}
 	} else {
 		r.lost.Add(1)
 	}
@@ -89,9 +95,10 @@ func (r *recorder) run(ctx context.Context) error {
 	if r.store == nil {
 		return nil
 	}
-	var janitor sync.WaitGroup
-	defer janitor.Wait()
-	janitor.Go(func() { r.tidy(ctx) })
+	var others sync.WaitGroup
+	defer others.Wait()
+	others.Go(func() { r.tidy(ctx) })
+	others.Go(func() { r.turns.run(ctx, r.markAt) })
 	var due <-chan time.Time
 	for {
 		select {
@@ -139,7 +146,7 @@ func (r *recorder) check(ctx context.Context) {
 			if c.State == Unavailable || !r.owns(c.User) {
 				continue // who comes tells so
 			}
-			report, err := r.state(ctx, c.User)
+			report, _, err := r.state(ctx, c.User)
 			if err != nil {
 				return err
 			}
@@ -193,13 +200,14 @@ func (r *recorder) look(ctx context.Context) bool {
 	go func() {
 		for user, at := range marks {
 			g.Go(func() error {
-				report, err := r.state(ctx, user)
+				report, next, err := r.state(ctx, user)
 				if err != nil {
 					mu.Lock()
 					defer mu.Unlock()
 					failed[user] = at
 					return nil
 				}
+				r.turns.set(user, next)
 				found <- Change{User: user, At: at, State: report.State, Why: report.Why}
 				return nil
 			})
