@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
 
@@ -48,6 +49,7 @@ func newPair(t *testing.T, archive *txtar.Archive, store []byte, r *redistest.Se
 		s := newServer(t, archive, store)
 		c := &s.cfg
 		c.Store.Kind, c.Redis.URL, c.Redis.Prefix = "redis", r.URL(), prefix
+		c.Redis.Timeout = 30 * time.Second // many pairs share a Redis, on a machine that may be slow
 		c.HTTP.Listen = net.JoinHostPort(host, ports[2*i])
 		c.Admin.Listen = "127.0.0.1:0"
 		c.Cluster.Node = fmt.Sprint("n", i+1)

@@ -96,6 +96,7 @@ func (s *Service) AdoptChoice(user jid.JID, c Choice) bool {
 func (s *Service) note(user jid.JID, c Choice) (news bool) {
 	s.composer.with(user, c.counts(time.Now()), func(_ *shard, e *entry) {
 		if news = c.Since.After(e.choice.Since); news {
+			e.hears(c.Since)
 			e.choice = c
 		}
 	})

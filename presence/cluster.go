@@ -29,6 +29,8 @@ type Word struct {
 	Label Name    `json:"label,omitempty"`
 	Text  string  `json:"text,omitempty"`
 	Gone  bool    `json:"gone,omitempty"`
+
+	At time.Time `json:"at"` // before they were told
 }
 
 // Adopt takes evidence that another node shares.
@@ -42,6 +44,7 @@ func (s *Service) Adopt(e Evidence) {
 func (s *Service) AdoptWord(w Word) {
 	s.composer.with(w.Full.Bare(), false, func(sh *shard, e *entry) {
 		e.touched++
+		e.hears(w.At)
 		e.heard(sh, w.Full, key{w.Show, w.Label, w.Text}, w.Gone)
 	})
 }

@@ -28,6 +28,7 @@ type Settings struct {
 type composer struct {
 	settings atomic.Pointer[Settings]
 	users    atomic.Int64
+	version  atomic.Uint64 // counts what was decided otherwise than before
 	shards   [32]shard     // each tells one user at a time, and waits for Redis meanwhile
 	changes  tally         // states that were told
 	stale    atomic.Uint64 // evidence that came too late
@@ -38,6 +39,7 @@ type shard struct {
 	mu      sync.RWMutex // guards all below; nothing is sent under it
 	entries map[jid.JID]*entry
 	due     agenda
+	ended   uint64 // the version when an entry was removed last
 }
 
 // entry is one user of whom there is evidence, or a choice.
@@ -47,6 +49,10 @@ type entry struct {
 	choice  Choice
 	told    *told
 	touched uint64 // counts presence the user sent
+	turned  uint64 // the version at which told became another one,
+	relayed uint64 // and that which those who came here were told of
+	// stirred is when the first of what changed since the last look was heard of, by whichever node; zero = nothing did.
+	stirred time.Time
 	// sent is what contacts know of each resource; the bare JID stands for a phone.
 	sent    map[jid.JID]key
 	changed time.Time // when sent did, last
@@ -141,6 +147,7 @@ func (c *composer) put(e Evidence, now time.Time) error {
 	c.with(e.User, e.Expires.After(now), func(sh *shard, x *entry) {
 		var changed bool
 		if changed, err = x.book.Put(e, now); changed {
+			x.hears(e.Heard)
 			sh.plan(x, now.Add(c.settings.Load().Gather))
 		}
 	})
@@ -245,7 +252,8 @@ func (s *Service) Observe(e Evidence) error {
 	if e.User.Local() == "" || !e.User.IsBare() || !s.cfg.Router.Local(e.User) {
 		return errNobody
 	}
-	err := s.composer.put(e, time.Now())
+	e.Heard = time.Now()
+	err := s.composer.put(e, e.Heard)
 	if err == nil && s.cfg.Cluster != nil {
 		s.cfg.Cluster.Share(e)
 	}

@@ -51,6 +51,7 @@ type Evidence struct {
 	Seq     uint64
 	Since   time.Time // when the source says that it began; zero = when it was received
 	Expires time.Time // nothing is known any more from then on; zero = the evidence is taken back
+	Heard   time.Time // when a node took it, set by Service.Observe
 }
 
 // Source tells what it knows of users.

@@ -2,6 +2,7 @@ package presence
 
 import (
 	"context"
+	"errors"
 
 	"github.com/deskline/deskline/router"
 	"github.com/deskline/deskline/xmpp/jid"
@@ -12,6 +13,7 @@ import (
 // of contacts that came, and that those who left are gone for them. All of it goes
 // together.
 func (s *Service) Introduce(ctx context.Context, to []router.Binding, came, left []jid.JID) error {
+	version := s.composer.version.Load()
 	var p post
 	for _, contact := range came {
 		for i := range to {
@@ -28,7 +30,13 @@ func (s *Service) Introduce(ctx context.Context, to []router.Binding, came, left
 			return err
 		}
 	}
-	return s.cfg.Router.Send(ctx, p.letters)
+	err := s.cfg.Router.Send(ctx, p.letters)
+	for i := range to {
+		if to[i].Available() {
+			err = errors.Join(err, s.correct(ctx, version, &to[i], came, nil))
+		}
+	}
+	return err
 }
 
 // goodbye says that somebody is gone: each resource that is there still, or all of

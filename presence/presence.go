@@ -66,6 +66,7 @@ type Config struct {
 type Service struct {
 	cfg      Config
 	composer *composer
+	arrivals arrivals
 	history  *recorder
 }
 
@@ -228,33 +229,19 @@ func (s *Service) addMore(ctx context.Context, p post, f frame, more iter.Seq[ji
 // bring, read from the registry instead (RFC 6121 §4.3). Nothing is said of
 // contacts who are away: a client takes them for that anyway, and most are.
 func (s *Service) welcome(ctx context.Context, own router.Binding) {
+	version := s.composer.version.Load()
 	bare := own.Full.Bare()
 	contacts, more, err := s.cfg.Contacts.Subscriptions(ctx, bare)
 	var p post
-	for _, contact := range contacts {
+	for contact := range chain(contacts, more) {
 		_, e := s.tell(ctx, &p, contact, &own)
 		err = errors.Join(err, e)
 	}
-	if more != nil {
-		var e error
-		p, e = s.tellMore(ctx, p, own, more)
-		err = errors.Join(err, e)
-	}
 	_, e := s.tell(ctx, &p, bare, &own)
-	err = errors.Join(err, e, s.cfg.Router.Send(ctx, p.letters), s.cfg.Contacts.Redeliver(ctx, own.Full))
-	if err != nil {
+	err = errors.Join(err, e, s.cfg.Router.Send(ctx, p.letters), s.correct(ctx, version, &own, contacts, more))
+	if err = errors.Join(err, s.cfg.Contacts.Redeliver(ctx, own.Full)); err != nil {
 		s.cfg.Log.WarnContext(ctx, "contacts of a new resource", "jid", own.Full.String(), "err", err)
 	}
-}
-
-func (s *Service) tellMore(ctx context.Context, p post, own router.Binding, more iter.Seq[jid.JID]) (post, error) {
-	var errs []error
-	for contact := range more {
-		if _, err := s.tell(ctx, &p, contact, &own); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	return p, errors.Join(errs...)
 }
 
 // tell addresses the presence of owner's resources to one receiver and reports

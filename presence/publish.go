@@ -58,6 +58,12 @@ func idleSince(st *stanza.Stanza) time.Time {
 // which to look again.
 func (c *composer) decide(e *entry, list []Resource, now time.Time) time.Time {
 	s := c.settings.Load()
+	before := e.told
+	defer func() {
+		if !e.told.same(before) {
+			e.turned = c.version.Add(1)
+		}
+	}()
 	live := e.book.Live(now)
 	if !e.choice.Until.IsZero() && !e.choice.Until.After(now) {
 		e.choice = Choice{}
@@ -95,10 +101,11 @@ func (s *Service) compose(ctx context.Context, st *stanza.Stanza, all []router.B
 		now = append(now, *own)
 	}
 	var t *told
+	at := time.Now()
 	s.composer.with(user, false, func(_ *shard, e *entry) {
 		e.touched++
-		s.composer.decide(e, resources(now), time.Now())
-		t = e.told
+		s.composer.decide(e, resources(now), at)
+		t, e.relayed = e.told, e.turned
 	})
 	err := s.broadcast(ctx, st, all, t)
 	known := false
@@ -109,7 +116,7 @@ func (s *Service) compose(ctx context.Context, st *stanza.Stanza, all []router.B
 	})
 	if known && s.cfg.Cluster != nil {
 		k := t.key(st)
-		s.cfg.Cluster.Told(Word{Full: st.From, Show: k.show, Label: k.label, Text: k.text, Gone: gone})
+		s.cfg.Cluster.Told(Word{Full: st.From, Show: k.show, Label: k.label, Text: k.text, Gone: gone, At: at})
 	}
 	return err
 }
@@ -148,56 +155,76 @@ func (s *Service) review(ctx context.Context, user jid.JID) {
 		return
 	}
 	now := time.Now()
-	var t *told
-	var news []notice
-	var gone []jid.JID
-	s.composer.with(user, false, func(sh *shard, e *entry) {
-		if at := s.wordOf(e, list, now); !at.IsZero() {
-			sh.plan(e, at)
-			return
+	var v verdict
+	s.composer.with(user, false, func(sh *shard, e *entry) { v = s.judge(sh, e, list, now) })
+	if !v.relay.IsZero() {
+		if err := s.relay(ctx, user, v.relay); err != nil {
+			s.again(ctx, user, err)
 		}
-		next := s.composer.decide(e, resources(list), now)
-		t = e.told
-		s.inherit(e, list, now)
-		if e.differs() {
-			s.history.mark(user)
-		}
-		news, gone = e.news(list)
-		if e.foreign { // the node that does tells them; what it told is what there is to know
-			e.done(news, gone)
-			news, gone = nil, nil
-		}
-		if !next.IsZero() {
-			sh.plan(e, next)
-		}
-		if t == nil && e.pos < 0 && len(news)+len(gone) == 0 {
-			delete(sh.entries, user)
-			s.composer.users.Add(-1)
-		}
-	})
-	if len(news)+len(gone) == 0 {
+	}
+	if len(v.news)+len(v.gone) == 0 {
 		return
 	}
 	why := "resource"
-	if t != nil {
-		why = t.Why
+	if v.told != nil {
+		why = v.told.Why
 	}
 	s.composer.changes.add(why)
-	if err := s.publish(ctx, user, list, t, news, gone); err != nil {
+	if err := s.publish(ctx, user, list, &v); err != nil {
 		s.again(ctx, user, err)
 		return
 	}
 	s.composer.with(user, false, func(sh *shard, e *entry) {
-		e.done(news, gone)
+		e.done(v.news, v.gone)
 		if e.touched != touched { // what was sent may be older than what the user said
-			for _, n := range news {
+			for _, n := range v.news {
 				e.note(n.st.From, key{label: unsure})
 			}
 		}
-		if e.touched != touched || t == nil {
+		if e.touched != touched || v.told == nil {
 			sh.plan(e, now)
 		}
 	})
+}
+
+// verdict is what a look at a user has found.
+type verdict struct {
+	told  *told
+	news  []notice
+	gone  []jid.JID
+	relay time.Time // another node tells contacts; who came here since then may not be among them. Zero = they know
+}
+
+// judge finds what is to be told of a user. It is called with the lock held.
+func (s *Service) judge(sh *shard, e *entry, list []router.Binding, now time.Time) (v verdict) {
+	if at := s.wordOf(e, list, now); !at.IsZero() {
+		sh.plan(e, at)
+		return v
+	}
+	next := s.composer.decide(e, resources(list), now)
+	v.told = e.told
+	s.inherit(e, list, now)
+	if e.differs() {
+		s.history.mark(e.user)
+	}
+	v.news, v.gone = e.news(list)
+	if e.foreign { // the node that does tells them; what it told is what there is to know
+		e.done(v.news, v.gone)
+		v.news, v.gone = nil, nil
+		if e.turned > e.relayed {
+			v.relay = e.began(now)
+		}
+	}
+	e.relayed, e.stirred = e.turned, time.Time{}
+	if !next.IsZero() {
+		sh.plan(e, next)
+	}
+	if e.told == nil && e.pos < 0 && len(v.news)+len(v.gone) == 0 {
+		delete(sh.entries, e.user)
+		sh.ended = s.composer.version.Load()
+		s.composer.users.Add(-1)
+	}
+	return v
 }
 
 // wordTime is how long the word of another node takes at most, as a rule.
@@ -287,24 +314,16 @@ func (e *entry) news(list []router.Binding) (news []notice, gone []jid.JID) {
 
 // publish sends each notice to all who see the user, encoded once for contacts and once
 // for the own resources.
-func (s *Service) publish(ctx context.Context, user jid.JID, own []router.Binding, t *told, news []notice, gone []jid.JID) error {
+func (s *Service) publish(ctx context.Context, user jid.JID, own []router.Binding, v *verdict) error {
 	subscribers, more, err := s.cfg.Contacts.Subscribers(ctx, user)
 	if err != nil {
 		return err
 	}
 	var watchers []router.Binding
 	var errs []error
-	add := func(contact jid.JID) {
+	for contact := range chain(subscribers, more) {
 		list, err := s.cfg.Router.Registry().Lookup(ctx, contact)
 		watchers, errs = append(watchers, list...), append(errs, err)
-	}
-	for _, contact := range subscribers {
-		add(contact)
-	}
-	if more != nil {
-		for contact := range more {
-			add(contact)
-		}
 	}
 	watching, err := s.overseers(ctx, user)
 	if err := errors.Join(append(errs, err)...); err != nil {
@@ -312,16 +331,16 @@ func (s *Service) publish(ctx context.Context, user jid.JID, own []router.Bindin
 	}
 	watchers = append(watchers, watching...)
 	var p post
-	for _, from := range gone {
+	for _, from := range v.gone {
 		p.addAvailable(newFrame(&stanza.Stanza{Kind: stanza.KindPresence, Type: "unavailable", From: from}), watchers)
 	}
-	for _, n := range news {
-		st := t.contacts(n.st)
-		if t.hidden() {
+	for _, n := range v.news {
+		st := v.told.contacts(n.st)
+		if v.told.hidden() {
 			st = &stanza.Stanza{Kind: stanza.KindPresence, Type: "unavailable", From: n.st.From}
 		}
 		p.addAvailable(newFrame(st), watchers)
-		p.addAvailable(newFrame(t.owner(n.st)), own)
+		p.addAvailable(newFrame(v.told.owner(n.st)), own)
 	}
 	return s.cfg.Router.Send(ctx, p.letters)
 }

@@ -83,6 +83,14 @@ func (s Slot) String() string {
 	return [...]string{"free", "tentative", "out-of-office", "busy"}[min(s, SlotBusy)]
 }
 
+// same reports whether contacts are told the same by both.
+func (t *told) same(o *told) bool {
+	if t == nil || o == nil {
+		return t == o
+	}
+	return t.Name == o.Name && t.Show == o.Show && t.label == o.label && t.text == o.text && t.said == o.said
+}
+
 // hidden reports whether the user appears offline.
 func (t *told) hidden() bool { return t != nil && t.Name == Unavailable && t.Why == "choice" }
 

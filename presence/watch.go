@@ -81,7 +81,9 @@ func (s *Service) introduceTeams(ctx context.Context, before *stanza.Stanza, own
 	}
 	old := teamsOf(before)
 	bare := own.Full.Bare()
-	told := map[jid.JID]bool{}
+	seen := map[jid.JID]bool{}
+	var told []jid.JID
+	version := s.composer.version.Load()
 	var p post
 	var errs []error
 	for _, key := range teamsOf(own.Presence) {
@@ -90,19 +92,23 @@ func (s *Service) introduceTeams(ctx context.Context, before *stanza.Stanza, own
 		}
 		members, _ := s.cfg.Teams.Members(bare, key) // nobody of one that may not be seen
 		for _, m := range members[:min(len(members), maxMembers)] {
-			if told[m] || !s.cfg.Router.Reaches(bare, m) {
+			if seen[m] || !s.cfg.Router.Reaches(bare, m) {
 				continue
 			}
-			told[m] = true
+			seen[m] = true
 			contact, err := s.cfg.Contacts.MaySee(ctx, m, bare)
 			if errs = append(errs, err); contact {
 				continue
 			}
+			told = append(told, m)
 			_, err = s.tell(ctx, &p, m, &own)
 			errs = append(errs, err)
 		}
 	}
-	return errors.Join(append(errs, s.cfg.Router.Send(ctx, p.letters))...)
+	if len(told) == 0 {
+		return nil
+	}
+	return errors.Join(append(errs, s.cfg.Router.Send(ctx, p.letters), s.correct(ctx, version, &own, told, nil))...)
 }
 
 // getTeam answers with the states of all members of a team.
