@@ -14,7 +14,7 @@ var errDeaf = errors.New("this node's own word does not come back")
 
 // echo rings the node's own bell, for receive.
 func (l *Shared) echo(ctx context.Context) error {
-	if err := l.cfg.Client.Publish(ctx, l.bellPrefix()+string(l.cfg.Node), "").Err(); err != nil {
+	if err := l.cfg.Client.Publish(ctx, l.bell(), "").Err(); err != nil {
 		return fmt.Errorf("echo: %w", err)
 	}
 	return nil

@@ -63,6 +63,7 @@ type Shared struct {
 	cache  *cache
 	boxes  boxes
 	tide   *tide
+	echoes echoes
 	urls   sync.Map     // Owner → string
 	sure   atomic.Int64 // nanoseconds after began up to when the lease is surely held
 	since  atomic.Int64 // and since when
@@ -182,6 +183,9 @@ func (l *Shared) leaseKey(node router.NodeID) string { return l.cfg.Prefix + "n:
 func (l *Shared) ownedKey(o Owner) string { return l.cfg.Prefix + "ns:" + o.String() }
 
 func (l *Shared) bellPrefix() string { return l.cfg.Prefix + "bell:" }
+
+// bell is where this node is told what is for it alone.
+func (l *Shared) bell() string { return l.bellPrefix() + string(l.cfg.Node) }
 
 func (l *Shared) boundChannel() string { return l.cfg.Prefix + "bound" }
 

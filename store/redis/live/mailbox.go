@@ -154,8 +154,7 @@ func (l *Shared) catchUp(ctx context.Context, sid router.SID, b *box) {
 // listen hears what other nodes post to sessions of this one, and whose
 // bindings changed.
 func (l *Shared) listen(ctx context.Context) {
-	bell := l.bellPrefix() + string(l.cfg.Node)
-	sub := l.cfg.Client.Subscribe(ctx, bell, l.boundChannel(), l.rosterChannel(), l.notesChannel())
+	sub := l.cfg.Client.Subscribe(ctx, l.bell(), l.boundChannel(), l.rosterChannel(), l.notesChannel())
 	// A read does not end with ctx.
 	stop := context.AfterFunc(ctx, func() { _ = sub.Close() })
 	defer func() {
@@ -227,8 +226,8 @@ func (l *Shared) catchUpAll(ctx context.Context) {
 
 // ring takes one frame that another node posted.
 func (l *Shared) ring(ctx context.Context, payload string) {
-	if payload == "" {
-		return // an echo
+	if payload == "" || l.echoes.rang(payload) {
+		return // of the node itself
 	}
 	if strings.HasPrefix(payload, wishMark) {
 		l.wished(ctx, payload)

@@ -108,10 +108,15 @@ func (l *Shared) Unbind(ctx context.Context, full jid.JID, gen uint64) error {
 
 func (l *Shared) rebind(ctx context.Context, full jid.JID, gen uint64, data []byte) error {
 	bare := full.Bare()
-	_, err := l.surely(ctx, rebindScript, []string{l.bindingsKey(bare)}, full.Resource(), gen, data, l.boundChannel(), bare.String())
+	payload, rings := l.echoes.expect()
+	defer l.echoes.forget(payload)
+	cmd, err := l.surely(ctx, rebindScript, []string{l.bindingsKey(bare)}, full.Resource(), gen, data, l.boundChannel(), bare.String(), l.bell(), payload)
 	l.cache.forget(bare)
 	if err != nil {
 		return fmt.Errorf("change binding of %s: %w", full, err)
+	}
+	if changed, err := cmd.Bool(); err == nil && changed {
+		l.abreast(ctx, rings)
 	}
 	return nil
 }
@@ -214,6 +219,12 @@ func (c *cache) put(bare jid.JID, list []router.Binding, mark uint64) {
 	c.m[bare] = held{list, time.Now()}
 }
 
+func (c *cache) isDeaf() bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.deaf
+}
+
 func (c *cache) forget(bare jid.JID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -226,6 +237,18 @@ func (c *cache) listening(yes bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.deaf = !yes
+	c.drop()
+}
+
+// clear forgets all.
+func (c *cache) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drop()
+}
+
+// drop is clear with the lock held.
+func (c *cache) drop() {
 	for i := range c.marks {
 		c.marks[i]++
 	}
