@@ -58,6 +58,7 @@ type Fleet struct {
 	streams  []*Stream
 	book     Ledger
 	presence struct{ arrived, repeats int }
+	fan      *fan // of a phase of presence
 }
 
 // NewFleet prepares a fleet; no connection is made yet.

@@ -247,6 +247,9 @@ func (s *session) presence(el wire.Element) {
 		}
 		return
 	}
+	if s.f.fan != nil {
+		s.f.fan.presence(s, el)
+	}
 	if s.seen != nil {
 		if i := bytes.IndexByte(from, '/'); i >= 0 {
 			from = from[:i]

@@ -25,7 +25,11 @@ log: {level: warn}
 http: {listen: "127.0.0.1:%d"}
 admin: {listen: "127.0.0.1:%d"}
 discovery: {rate: 0}
+presence: {http: {token: "` + Token + `"}}
 `
+
+// Token is that of sources which tell what telephone lines do.
+const Token = "bench-token-of-lines"
 
 // desklinePlan writes accounts and rosters through the store, as the server
 // keeps them itself.

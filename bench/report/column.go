@@ -57,6 +57,8 @@ type column struct {
 	Fast   *load.Flow  `json:"fast,omitempty"`
 	Closed *load.Flow  `json:"closed,omitempty"`
 	Storm  *load.Storm `json:"storm,omitempty"`
+	Shown  *load.Fan   `json:"shown,omitempty"` // presence that clients change
+	Lines  *load.Fan   `json:"lines,omitempty"` // and that telephone lines do
 	Resent int         `json:"resent"`
 
 	Across   *load.Flow     `json:"across,omitempty"` // from node to node
@@ -103,6 +105,11 @@ func (c *column) measure(ctx context.Context) error {
 	}
 	if ctx.Err() == nil && c.wants("many") && c.Kind != "url" {
 		if err := c.with(ctx, c.o.many, 0, c.crowd); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() == nil && c.wants("presence") && c.Kind != peer.Relay {
+		if err := c.with(ctx, c.o.watched, contacts, func(t target) error { return c.presence(ctx, t) }); err != nil {
 			return err
 		}
 	}

@@ -35,7 +35,7 @@ type options struct {
 	servers, phases, out, json string
 	deskline, profile          string
 	duration                   time.Duration
-	few, many                  int
+	few, many, watched         int
 	scram, fsync               string
 	url, domain, users, passwd string
 	mech                       string
@@ -45,7 +45,7 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.servers, "servers", "", "servers, of relay,deskline,cluster,prosody,ejabberd (default: all that are installed)")
-	flag.StringVar(&o.phases, "phases", "setup,idle,flow,closed,discovery,across,takeover,scram,many,storm", "what to measure")
+	flag.StringVar(&o.phases, "phases", "setup,idle,flow,closed,discovery,across,takeover,scram,many,presence,storm", "what to measure")
 	flag.StringVar(&o.out, "o", "", "also write the table to this file")
 	flag.StringVar(&o.json, "json", "", "also write all figures as JSON to this file")
 	flag.StringVar(&o.deskline, "deskline", "bin/deskline", "path of the deskline binary")
@@ -53,6 +53,7 @@ func main() {
 	flag.DurationVar(&o.duration, "d", 10*time.Second, "length of each message phase")
 	flag.IntVar(&o.few, "few", 1000, "sessions in the set-up and first idle phase")
 	flag.IntVar(&o.many, "many", 10000, "sessions in the second idle phase")
+	flag.IntVar(&o.watched, "watched", stormUsers, "users whose presence changes, each seen by 50 contacts")
 	flag.StringVar(&o.scram, "scram", "SCRAM-SHA-256", "mechanism of the second set-up phase")
 	flag.StringVar(&o.fsync, "fsync", "always", "appendfsync of the cluster's Redis")
 	flag.StringVar(&o.url, "url", "", "measure the server at this BOSH URL instead")

@@ -22,7 +22,7 @@ type row struct {
 }
 
 func rows(o options) []row {
-	return []row{
+	return append([]row{
 		{"CPU µs per message at 200/s", flowCell(slow, cpuCell)},
 		{"CPU µs per message at 1,000/s", flowCell(fast, cpuCell)},
 		{"p50 / p99 ms at 200/s", flowCell(slow, latencyCell)},
@@ -55,7 +55,7 @@ func rows(o options) []row {
 			l := c.ledger()
 			return fmt.Sprintf("%d / %d / %d", l.Lost, l.Doubled+l.Strange, l.OutOfOrder)
 		}},
-	}
+	}, fanRows()...)
 }
 
 func render(columns []*column, o options, now time.Time, took time.Duration) string {
