@@ -10,16 +10,18 @@ import (
 	"github.com/deskline/deskline/configs"
 	"github.com/deskline/deskline/presence/calendar"
 	"github.com/deskline/deskline/presence/calendar/caldav"
+	"github.com/deskline/deskline/presence/calendar/graph"
 	"github.com/deskline/deskline/presence/calendar/ics"
 	"github.com/deskline/deskline/xmpp/jid"
 )
 
 // calendars makes the sources of presence.calendars. users are whose calendars
 // this node has to know at the moment, mail is the address of somebody, as far as known.
-func calendars(cfg configs.Config, users func() []jid.JID, mail func(jid.JID) string, log *slog.Logger) ([]*calendar.Poller, error) {
+// Of changes hub is told.
+func calendars(cfg configs.Config, hub *graph.Hub, users func() []jid.JID, mail func(jid.JID) string, log *slog.Logger) ([]*calendar.Poller, error) {
 	var all []*calendar.Poller
 	for at, c := range cfg.Presence.Calendars {
-		source, err := newCalendar(c, users, mail, log)
+		source, err := newCalendar(c, hub, users, mail, log)
 		if err != nil {
 			return nil, fmt.Errorf("presence.calendars[%d]: %w", at, err)
 		}
@@ -28,9 +30,9 @@ func calendars(cfg configs.Config, users func() []jid.JID, mail func(jid.JID) st
 	return all, nil
 }
 
-func newCalendar(c configs.Calendar, users func() []jid.JID, mail func(jid.JID) string, log *slog.Logger) (*calendar.Poller, error) {
+func newCalendar(c configs.Calendar, hub *graph.Hub, users func() []jid.JID, mail func(jid.JID) string, log *slog.Logger) (*calendar.Poller, error) {
 	if c.Exchange() {
-		return newExchange(c, users, mail, log)
+		return newExchange(c, hub, users, mail, log)
 	}
 	client, err := calendarClient(c)
 	if err != nil {

@@ -45,7 +45,7 @@ presence:
 		t.Fatal(err)
 	}
 	alice, bob := jid.MustParse("alice@example.com"), jid.MustParse("bob@example.com")
-	all, err := calendars(cfg, func() []jid.JID { return []jid.JID{alice, bob} }, nil, slog.New(slog.DiscardHandler))
+	all, err := calendars(cfg, nil, func() []jid.JID { return []jid.JID{alice, bob} }, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,11 @@ const reachTime = 5 * time.Second
 func checkSources(ctx context.Context, cfg configs.Config) []CheckResult {
 	var results []CheckResult
 	for i, c := range cfg.Presence.Calendars {
-		results = append(results, checkCalendar(ctx, fmt.Sprintf("presence.calendars[%d]", i), c, cfg.Domains[0]))
+		name := fmt.Sprintf("presence.calendars[%d]", i)
+		results = append(results, checkCalendar(ctx, name, c, cfg.Domains[0]))
+		if c.Kind == "graph" && c.Watch {
+			results = append(results, checkNotify(ctx, name+".notify_url", c))
+		}
 	}
 	if !cfg.SIP.Enabled() {
 		return results
@@ -58,7 +62,7 @@ func checkCalendar(ctx context.Context, name string, c configs.Calendar, domain 
 	if c.Exchange() {
 		return checkExchange(ctx, r, c, domain)
 	}
-	if _, r.Err = newCalendar(c, nil, nil, discard()); r.Err != nil || c.URL == "" {
+	if _, r.Err = newCalendar(c, nil, nil, nil, discard()); r.Err != nil || c.URL == "" {
 		return r
 	}
 	config, err := calendarClient(c)

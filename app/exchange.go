@@ -16,8 +16,9 @@ import (
 	"github.com/deskline/deskline/xmpp/jid"
 )
 
-// newExchange makes a source of calendars in mailboxes.
-func newExchange(c configs.Calendar, users func() []jid.JID, mail func(jid.JID) string, log *slog.Logger) (*calendar.Poller, error) {
+// newExchange makes a source of calendars in mailboxes. A nil hub has it hear of no
+// changes from Microsoft 365.
+func newExchange(c configs.Calendar, hub *graph.Hub, users func() []jid.JID, mail func(jid.JID) string, log *slog.Logger) (*calendar.Poller, error) {
 	mailbox := mailboxes(c.Mailbox, mail)
 	if strings.Contains(c.Mailbox, "{mail}") {
 		users = having(users, mailbox)
@@ -43,6 +44,9 @@ func newExchange(c configs.Calendar, users func() []jid.JID, mail func(jid.JID) 
 			return nil, err
 		}
 		p.FetchAll, p.Batch = s.FetchAll, s.Batch()
+		if c.Watch && hub != nil {
+			p.Watch = s.Watch(graph.WatchConfig{Name: c.Name, Hub: hub, NotifyURL: c.NotifyURL, Log: log})
+		}
 		return calendar.New(p), nil
 	}
 	e := ews.Config{
@@ -98,7 +102,7 @@ func (n *node) mailOf(user jid.JID) string {
 // Where nobody is, the sign-in alone can be tried, with somebody who is not there.
 func checkExchange(ctx context.Context, r CheckResult, c configs.Calendar, domain string) CheckResult {
 	r.Detail = c.Name + ", " + c.Address()
-	p, err := newExchange(c, nil, jid.JID.String, discard())
+	p, err := newExchange(c, nil, nil, jid.JID.String, discard())
 	if err != nil {
 		r.Err = err
 		return r

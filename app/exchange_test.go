@@ -82,7 +82,7 @@ presence:
 	mail := func(u jid.JID) string { // alice has none
 		return map[string]string{"bob": "bob@mail.example.com"}[u.Local()]
 	}
-	all, err := calendars(cfg, func() []jid.JID {
+	all, err := calendars(cfg, nil, func() []jid.JID {
 		return []jid.JID{jid.MustParse("alice@example.com"), jid.MustParse("bob@example.com")}
 	}, mail, slog.New(slog.DiscardHandler))
 	if err != nil {

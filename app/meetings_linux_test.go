@@ -52,6 +52,11 @@ func playMeeting(t *testing.T, source string, calendars []configs.Calendar, peop
 	t.Helper()
 	r := redistest.Start(t, "--appendfsync", "no")
 	pair := newPair(t, &txtar.Archive{}, filledStore(t, people), r, t.Name()+":")
+	playMeetingOn(t, pair, source, calendars, meet)
+}
+
+func playMeetingOn(t *testing.T, pair stages, source string, calendars []configs.Calendar, meet func(ctx context.Context, order string) error) {
+	t.Helper()
 	for _, s := range pair {
 		s.cfg.Presence.Calendars = calendars
 	}

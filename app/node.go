@@ -29,6 +29,7 @@ import (
 	"github.com/deskline/deskline/offline"
 	"github.com/deskline/deskline/people"
 	"github.com/deskline/deskline/presence"
+	"github.com/deskline/deskline/presence/calendar/graph"
 	"github.com/deskline/deskline/private"
 	"github.com/deskline/deskline/roster"
 	"github.com/deskline/deskline/router"
@@ -140,6 +141,7 @@ func (n *node) buildStore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
+	n.composing.secret = secret
 	a := authConfig(n.cfg)
 	a.Secret, a.Derivations, a.Log = secret, n.cfg.Auth.Derivations, n.log
 	a.Changed = n.accountsChanged()
@@ -175,7 +177,10 @@ func (n *node) buildShared(ctx context.Context) error {
 			n.rosters.Missed()
 			n.composing.share.stir(n.composing.share.read)
 		},
-		News: func(news live.News) { n.composing.share.hear(news) },
+		News: func(news live.News) {
+			n.composing.share.hear(news)
+			n.composing.notices.Hear(news.Rung)
+		},
 	})
 	if err != nil {
 		return fmt.Errorf("redis: %w", err)
@@ -314,6 +319,9 @@ func (n *node) buildDoors(ctx context.Context) error {
 		Directory: n, Domains: n.cfg.Domains, TTL: n.cfg.Discovery.TTL, Rate: n.cfg.Discovery.Rate,
 		Base: n.edge.Base, Peer: n.edge.Peer, Origin: n.edge.AllowOrigin, Log: n.log,
 	}))
+	if watchesGraph(n.cfg) {
+		n.edge.Handle(graph.Path, n.composing.notices)
+	}
 	for path, h := range n.composing.lines.Handlers() {
 		n.edge.Handle(path, h)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/deskline/deskline/people"
 	"github.com/deskline/deskline/presence"
 	"github.com/deskline/deskline/presence/calendar"
+	"github.com/deskline/deskline/presence/calendar/graph"
 	"github.com/deskline/deskline/presence/lines"
 	"github.com/deskline/deskline/presence/sip"
 	"github.com/deskline/deskline/xmpp/jid"
@@ -27,6 +28,8 @@ type composing struct {
 
 	phones    atomic.Pointer[sip.Source] // nil: none tell over SIP
 	calendars []*calendar.Poller
+	notices   *graph.Hub // told of changes in calendars
+	secret    []byte     // by which it knows them
 	switches  *switches
 }
 

@@ -23,7 +23,8 @@ const (
 
 // buildSources makes what asks for calendars. Telephones are opened with the ports.
 func (n *node) buildSources() error {
-	all, err := calendars(n.cfg, n.signedIn, n.mailOf, n.log)
+	n.buildNotices()
+	all, err := calendars(n.cfg, n.composing.notices, n.signedIn, n.mailOf, n.log)
 	if err != nil {
 		return err
 	}
@@ -82,6 +83,7 @@ func (n *node) startSources(ctx context.Context, g *errgroup.Group) {
 			return nil
 		})
 	}
+	g.Go(func() error { return n.composing.notices.Run(ctx) })
 	for _, c := range n.composing.calendars {
 		g.Go(func() error {
 			n.runSource(ctx, c.Name, func(context.Context) (presence.Source, error) { return c, nil }, c)
@@ -168,7 +170,7 @@ func (n *node) sourceMetrics() []admin.Labelled {
 			}
 		}}
 	}
-	return []admin.Labelled{
+	return append(n.noticeMetrics(), []admin.Labelled{
 		{
 			Name: "deskline_presence_changes_total", Help: "Changes of composed presence that contacts were told of, by what decided: choice, resource, or a source.",
 			Labels: []string{"source"}, Rises: true, Read: func(emit func(float64, ...string)) {
@@ -202,7 +204,7 @@ func (n *node) sourceMetrics() []admin.Labelled {
 				emit(float64(s.Same), source, "same")
 				emit(float64(s.Failed), source, "failed")
 			})),
-	}
+	}...)
 }
 
 func rising(l admin.Labelled) admin.Labelled {

@@ -27,7 +27,8 @@ type Calendar struct {
 	Mailbox      string        `key:"mailbox"`       // of graph and ews: its address, placeholders as in url, or {mail} of the directory
 	AskAs        string        `key:"ask_as"`        // of graph and ews: the mailbox in whose name is asked
 	Auth         string        `key:"auth"`          // of ews: ntlm, basic, oauth
-	Watch        bool          `key:"watch"`         // of ews: hear of changes
+	Watch        bool          `key:"watch"`         // of ews and graph: hear of changes
+	NotifyURL    string        `key:"notify_url"`    // of graph: where Microsoft 365 tells of them
 	Tenant       string        `key:"tenant"`        // of Microsoft Entra ID, where tokens are had
 	TokenURL     string        `key:"token_url"`     // in place of a tenant
 	ClientID     string        `key:"client_id"`

@@ -81,7 +81,12 @@ func TestExchange(t *testing.T) {
 		"auth":            {ews + "auth: kerberos", "[0].auth: \"kerberos\" is none of"},
 		"impersonate":     {ews + "auth: oauth, tenant: a, client_id: x, client_secret_file: /s", "[0].ask_as: is missing"},
 		"no token":        {ews + "username: x, password_file: /p, tenant: a", "[0].tenant: is for kind graph"},
-		"watch":           {graph + "tenant: a, watch: true", "[0].watch: is for kind ews"},
+		"watch":           {graph + "tenant: a, watch: true", "[0].notify_url: is missing: the address of this node on the internet"},
+		"watch of ics":    {"name: a, kind: ics, file: '/{user}', watch: true", "[0].watch: is for kinds graph and ews"},
+		"notify http":     {graph + "tenant: a, watch: true, notify_url: 'http://x/presence/v1/graph'", `[0].notify_url: "http://x/presence/v1/graph" is not https, which Microsoft 365 asks for`},
+		"notify path":     {graph + "tenant: a, watch: true, notify_url: 'https://x/'", `[0].notify_url: "https://x/" does not end in /presence/v1/graph`},
+		"notify query":    {graph + "tenant: a, watch: true, notify_url: 'https://x/presence/v1/graph?a'", `[0].notify_url: "https://x/presence/v1/graph?a" is no address, such as`},
+		"notify alone":    {graph + "tenant: a, notify_url: 'https://x/presence/v1/graph'", "[0].notify_url: does nothing without watch: true"},
 		"of caldav":       {"name: a, url: 'https://c.example/{user}', ask_as: x@example.com", "[0].mailbox: and ask_as are for"},
 	} {
 		_, err := configs.Parse([]byte("presence: {calendars: [{" + tt.item + "}]}"))

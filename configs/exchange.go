@@ -128,10 +128,34 @@ func checkCalendarKind(c Calendar, add func(name, text string, args ...any)) {
 			add(name, "is for kind graph, and for ews with auth: oauth")
 		}
 	}
-	if c.Watch && c.Kind != "ews" {
-		add("watch", "is for kind ews")
-	}
+	checkWatch(c, add)
 	if !c.Exchange() && (c.AskAs != "" || c.Mailbox != "{jid}") {
 		add("mailbox", "and ask_as are for kinds graph and ews")
+	}
+}
+
+// notifyPath is where a node takes notifications of Microsoft 365.
+const notifyPath = "/presence/v1/graph"
+
+// checkWatch is for how changes are heard of.
+func checkWatch(c Calendar, add func(name, text string, args ...any)) {
+	const example = "such as https://chat.example.com" + notifyPath
+	u, err := url.Parse(c.NotifyURL)
+	switch {
+	case c.Watch && !c.Exchange():
+		add("watch", "is for kinds graph and ews")
+	case c.NotifyURL != "" && c.Kind != "graph":
+		add("notify_url", "is for kind graph")
+	case c.NotifyURL != "" && !c.Watch:
+		add("notify_url", "does nothing without watch: true")
+	case !c.Watch || c.Kind != "graph":
+	case c.NotifyURL == "":
+		add("notify_url", "is missing: the address of this node on the internet, where Microsoft 365 tells of changes, "+example)
+	case err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		add("notify_url", "%q is no address, %s", c.NotifyURL, example)
+	case u.Scheme != "https" && (u.Scheme != "http" || !c.Plain):
+		add("notify_url", "%q is not https, which Microsoft 365 asks for", c.NotifyURL)
+	case !strings.HasSuffix(u.Path, notifyPath):
+		add("notify_url", "%q does not end in %s, where the node is told of changes", c.NotifyURL, notifyPath)
 	}
 }

@@ -19,7 +19,7 @@ import (
 var mechanisms = []string{"SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", oauthBearer}
 
 // reserved are the paths of the HTTP listener that no door can have.
-var reserved = []string{"/", "/.well-known/host-meta", "/.well-known/host-meta.json", "/certificate", "/certificate.pem", "/certificate.cer", "/certificate.crt", "/certificate.der", "/certificate/probe", "/certificate/chain.pem", "/discovery/v1/nodes", "/presence/v1/lines"}
+var reserved = []string{"/", "/.well-known/host-meta", "/.well-known/host-meta.json", "/certificate", "/certificate.pem", "/certificate.cer", "/certificate.crt", "/certificate.der", "/certificate/probe", "/certificate/chain.pem", "/discovery/v1/nodes", "/presence/v1/lines", notifyPath}
 
 // Off is the address of a listener that is not wanted.
 const Off = "off"

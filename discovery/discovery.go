@@ -25,6 +25,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/deskline/deskline/internal/rate"
 	"github.com/deskline/deskline/xmpp/jid"
 )
 
@@ -70,12 +71,12 @@ type Config struct {
 // Handler answers discovery.
 type Handler struct {
 	cfg     Config
-	limiter *limiter
+	limiter *rate.Limiter
 }
 
 // New returns a handler.
 func New(cfg Config) *Handler {
-	return &Handler{cfg: cfg, limiter: newLimiter(cfg.Rate)}
+	return &Handler{cfg: cfg, limiter: rate.New(cfg.Rate)}
 }
 
 // document is an answer as it is written.
@@ -127,7 +128,7 @@ func (h *Handler) wait(r *http.Request) time.Duration {
 		return 0
 	}
 	remote, _ := h.cfg.Peer(r)
-	return h.limiter.take(remote.Addr(), time.Now())
+	return h.limiter.Take(remote.Addr(), time.Now())
 }
 
 // user reads the name that is asked for. What is wrong with it does not depend

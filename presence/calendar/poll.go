@@ -124,9 +124,6 @@ func (p *Poller) Run(ctx context.Context, out chan<- presence.Evidence) error {
 	var g sync.WaitGroup
 	defer g.Wait()
 	slots := make(chan struct{}, max(1, p.AtOnce))
-	if p.Watch != nil {
-		g.Go(func() { _ = p.Watch(ctx, p.Users, p.Touch) })
-	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var looked time.Time
@@ -138,8 +135,13 @@ func (p *Poller) Run(ctx context.Context, out chan<- presence.Evidence) error {
 		case <-p.wake:
 		}
 		if now := time.Now(); now.Sub(looked) >= lookAround || looked.IsZero() {
+			first := looked.IsZero()
 			looked = now
-			for _, e := range p.meet(now) {
+			gone := p.meet(now)
+			if first && p.Watch != nil {
+				g.Go(func() { _ = p.Watch(ctx, p.users, p.Touch) })
+			}
+			for _, e := range gone {
 				if !send(ctx, out, e) {
 					return ctx.Err()
 				}

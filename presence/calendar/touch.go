@@ -2,6 +2,8 @@ package calendar
 
 import (
 	"container/heap"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/deskline/deskline/xmpp/jid"
@@ -31,6 +33,13 @@ func (p *Poller) Touch(user jid.JID) {
 		heap.Fix(&p.wait, e.at)
 		p.rouse()
 	}
+}
+
+// users are those whose calendars are asked for.
+func (p *Poller) users() []jid.JID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Collect(maps.Keys(p.all))
 }
 
 func (p *Poller) soon(e *entry, now time.Time) time.Time {

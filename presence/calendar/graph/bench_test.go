@@ -45,8 +45,8 @@ func BenchmarkBatch_400Mailboxes(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		for i, r := range replies {
-			for _, one := range r.results(parts[i]) {
+		for i, a := range replies {
+			for _, one := range a.reply().results(parts[i]) {
 				if len(one.Answer.Periods) != 10 {
 					b.Fatalf("%+v", one)
 				}

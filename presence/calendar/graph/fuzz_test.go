@@ -22,7 +22,11 @@ func FuzzReply(f *testing.F) {
 		p.asks = append(p.asks, calendar.Ask{User: jid.MustParse(box), From: from, Until: from.Add(72 * time.Hour)})
 	}
 	f.Fuzz(func(t *testing.T, status int, text string) {
-		replies, err := parseBatch(strings.NewReader(text), 2)
+		var replies []reply
+		answers, err := parseBatch(strings.NewReader(text), 2)
+		for _, a := range answers {
+			replies = append(replies, a.reply())
+		}
 		if err != nil {
 			replies = []reply{{status: status}}
 			if json.Unmarshal([]byte(text), &replies[0].body) != nil {

@@ -1,7 +1,8 @@
 // Package graph asks Microsoft Graph when users are busy: getSchedule, which tells of
 // 20 mailboxes at once, and JSON batches, which take 20 such requests in one. Its
 // answers may have subjects and places; they are skipped while they are read. It is a
-// source for a calendar.Poller, as packages caldav and ews.
+// source for a calendar.Poller, as packages caldav and ews. By change notifications, which
+// a Hub takes, it hears when a calendar is to be looked at.
 package graph
 
 import (
@@ -43,8 +44,9 @@ type Config struct {
 
 // Source fetches schedules.
 type Source struct {
-	c    Config
-	http *http.Client
+	c     Config
+	http  *http.Client
+	times times
 
 	mu     sync.Mutex
 	unable map[string]bool // mailboxes in whose name nothing can be asked
@@ -63,7 +65,7 @@ func New(c Config) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Source{c: c, unable: map[string]bool{}, http: &http.Client{
+	return &Source{c: c, times: usual(), unable: map[string]bool{}, http: &http.Client{
 		Transport:     t,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil

@@ -42,8 +42,15 @@ type schedule struct {
 	} `json:"scheduleItems"`
 }
 
+// answer is that to one part of a JSON batch.
+type answer struct {
+	status int
+	after  time.Duration
+	body   json.RawMessage
+}
+
 // parseBatch reads the answers of a JSON batch, which come in any order.
-func parseBatch(body io.Reader, n int) ([]reply, error) {
+func parseBatch(body io.Reader, n int) ([]answer, error) {
 	var all struct {
 		Responses []struct {
 			ID      string          `json:"id"`
@@ -55,30 +62,38 @@ func parseBatch(body io.Reader, n int) ([]reply, error) {
 	if err := json.NewDecoder(body).Decode(&all); err != nil {
 		return nil, err
 	}
-	replies := make([]reply, n)
+	answers := make([]answer, n)
 	for _, one := range all.Responses {
 		at, err := strconv.Atoi(one.ID)
-		if err != nil || at < 1 || at > n || replies[at-1].status != 0 {
+		if err != nil || at < 1 || at > n || answers[at-1].status != 0 {
 			return nil, fmt.Errorf("there is an answer to nothing: %q", calendar.Brief(one.ID, 20))
 		}
-		r := &replies[at-1]
-		r.status = one.Status
+		a := &answers[at-1]
+		a.status, a.body = one.Status, one.Body
 		for name, value := range one.Headers {
 			if text, ok := value.(string); ok && strings.EqualFold(name, "Retry-After") {
-				r.after = calendar.RetryAfter(text)
+				a.after = calendar.RetryAfter(text)
 			}
 		}
-		if err := json.Unmarshal(one.Body, &r.body); err != nil && one.Status/100 == 2 {
-			*r = reply{status: http.StatusBadGateway, body: schedules{}} // the others are none the worse
-			r.body.Error.Code = "with an answer that cannot be read"
-		}
 	}
-	for i, r := range replies {
-		if r.status == 0 {
+	for i, a := range answers {
+		if a.status == 0 {
 			return nil, fmt.Errorf("request %d was not answered", i+1)
 		}
 	}
-	return replies, nil
+	return answers, nil
+}
+
+const unclear = "with an answer that cannot be read"
+
+// reply takes an answer for that to a getSchedule.
+func (a answer) reply() reply {
+	r := reply{status: a.status, after: a.after}
+	if err := json.Unmarshal(a.body, &r.body); err != nil && a.status/100 == 2 {
+		r = reply{status: http.StatusBadGateway} // the others are none the worse
+		r.body.Error.Code = unclear
+	}
+	return r
 }
 
 // status is an answer that is no success.

@@ -57,16 +57,34 @@ func (s *Source) send(ctx context.Context, token string, parts []*part) ([]reply
 		}
 		return []reply{r}, nil
 	}
-	type request struct {
-		ID      string            `json:"id"`
-		Method  string            `json:"method"`
-		URL     string            `json:"url"`
-		Headers map[string]string `json:"headers"`
-		Body    any               `json:"body"`
-	}
 	list := make([]request, len(parts))
 	for i, p := range parts {
-		list[i] = request{strconv.Itoa(i + 1), http.MethodPost, p.path(), header, p.body()}
+		list[i] = request{Method: http.MethodPost, URL: p.path(), Headers: header, Body: p.body()}
+	}
+	answers, err := s.batch(ctx, token, list)
+	if err != nil {
+		return nil, err
+	}
+	replies := make([]reply, len(answers))
+	for i, a := range answers {
+		replies[i] = a.reply()
+	}
+	return replies, nil
+}
+
+// request is a part of a JSON batch.
+type request struct {
+	ID      string            `json:"id"`
+	Method  string            `json:"method"`
+	URL     string            `json:"url"`
+	Headers map[string]string `json:"headers,omitempty"`
+	Body    any               `json:"body,omitempty"`
+}
+
+// batch sends requests as one. The error is of all of them.
+func (s *Source) batch(ctx context.Context, token string, list []request) ([]answer, error) {
+	for i := range list {
+		list[i].ID = strconv.Itoa(i + 1)
 	}
 	resp, err := s.post(ctx, token, "/$batch", map[string]any{"requests": list})
 	if err != nil {
@@ -78,11 +96,11 @@ func (s *Source) send(ctx context.Context, token string, parts []*part) ([]reply
 		_ = json.NewDecoder(resp.Body).Decode(&r.body)
 		return nil, r.failure()
 	}
-	replies, err := parseBatch(resp.Body, len(parts))
+	answers, err := parseBatch(resp.Body, len(list))
 	if err != nil {
-		return nil, unreadable(err, len(parts)*Mailboxes)
+		return nil, unreadable(err, len(list)*Mailboxes)
 	}
-	return replies, nil
+	return answers, nil
 }
 
 func (s *Source) post(ctx context.Context, token, path string, body any) (*http.Response, error) {

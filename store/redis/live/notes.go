@@ -24,6 +24,7 @@ type News struct {
 	Set  map[string]string `json:"set,omitempty"`  // notes, by name
 	Drop []string          `json:"drop,omitempty"` // notes that are no more
 	Said []string          `json:"said,omitempty"` // what is not kept
+	Rung []string          `json:"rung,omitempty"` // that calendars have changed, which is not kept either
 }
 
 func (l *Shared) notesKey() string { return l.cfg.Prefix + "notes" }

@@ -1,4 +1,5 @@
-package discovery
+// Package rate bounds how often an address may do something that costs.
+package rate
 
 import (
 	"net/netip"
@@ -11,9 +12,9 @@ const (
 	maxAddresses = 100_000
 )
 
-// limiter counts the requests of each address in this minute and the last one.
+// Limiter counts what each address did in this minute and the last one.
 // An IPv6 network of /64 counts as one address, since a client has all of it.
-type limiter struct {
+type Limiter struct {
 	rate int
 
 	mu        sync.Mutex // guards what follows
@@ -21,20 +22,37 @@ type limiter struct {
 	now, last map[netip.Addr]int
 }
 
-func newLimiter(rate int) *limiter {
-	return &limiter{rate: rate, now: map[netip.Addr]int{}}
+// New returns a limiter for so many a minute.
+func New(perMinute int) *Limiter {
+	return &Limiter{rate: perMinute, now: map[netip.Addr]int{}}
 }
 
-// take counts a request, or returns how long to wait for the next.
-func (l *limiter) take(addr netip.Addr, at time.Time) time.Duration {
+// Take counts one, or returns how long to wait for the next.
+func (l *Limiter) Take(addr netip.Addr, at time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key, wait := l.look(addr, at)
+	if wait == 0 {
+		l.now[key]++
+	}
+	return wait
+}
+
+// Wait returns how long to wait for the next, without counting one.
+func (l *Limiter) Wait(addr netip.Addr, at time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, wait := l.look(addr, at)
+	return wait
+}
+
+func (l *Limiter) look(addr netip.Addr, at time.Time) (netip.Addr, time.Duration) {
 	key := addr.Unmap().WithZone("")
 	if key.Is6() {
 		if p, err := key.Prefix(64); err == nil {
 			key = p.Addr()
 		}
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.turn(at)
 	if _, seen := l.now[key]; !seen && len(l.now) >= maxAddresses {
 		key = netip.Addr{} // what is beyond the bound shares one count
@@ -43,13 +61,12 @@ func (l *limiter) take(addr netip.Addr, at time.Time) time.Duration {
 	rest := span - at.Sub(l.began)
 	before := int(int64(l.last[key]) * int64(rest) / int64(span))
 	if l.now[key]+before >= l.rate {
-		return rest
+		return key, rest
 	}
-	l.now[key]++
-	return 0
+	return key, 0
 }
 
-func (l *limiter) turn(at time.Time) {
+func (l *Limiter) turn(at time.Time) {
 	switch passed := at.Sub(l.began); {
 	case passed < span:
 	case passed < 2*span:

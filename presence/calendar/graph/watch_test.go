@@ -1,0 +1,331 @@
+package graph_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/deskline/deskline/internal/graphtest"
+	"github.com/deskline/deskline/presence/calendar/entra"
+	"github.com/deskline/deskline/presence/calendar/graph"
+	"github.com/deskline/deskline/xmpp/jid"
+)
+
+const patience = 60 * time.Second
+
+// wait waits until something is so.
+func wait(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for limit := time.Now().Add(patience); !is(); {
+		if time.Now().After(limit) {
+			t.Fatal("not so: " + what)
+		}
+		<-time.After(2 * time.Millisecond)
+	}
+}
+
+// world is the service, a hub that it can reach, and a source that watches.
+type world struct {
+	*graphtest.Server
+	t      *testing.T
+	hub    *graph.Hub
+	door   *httptest.Server
+	source *graph.Source
+	grace  time.Duration
+
+	mu    sync.Mutex
+	n     int // users
+	heard map[string]int
+	log   bytes.Buffer
+}
+
+func newWorld(t *testing.T, n int) *world {
+	w := &world{t: t, Server: graphtest.Start(t), n: n, heard: map[string]int{}, grace: time.Hour}
+	w.Plain = true
+	for i := range n {
+		w.Mailboxes[box(i)] = nil
+	}
+	w.hub = w.newHub(nil)
+	w.door = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.hub.ServeHTTP(rw, r) }))
+	t.Cleanup(w.door.Close)
+	secret := t.TempDir() + "/secret"
+	if err := os.WriteFile(secret, []byte(graphtest.Secret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := entra.New(entra.Config{URL: w.TokenURL(), ClientID: "app", SecretFile: secret, Scope: w.Scope()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.source, err = graph.New(graph.Config{URL: w.Address(), Tokens: tokens, Mailbox: func(u jid.JID) string {
+		if strings.HasPrefix(u.Local(), "u") {
+			return u.Local() + "@mail.example.com"
+		}
+		return ""
+	}, AtOnce: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *world) newHub(pass func(context.Context, []string) error) *graph.Hub {
+	return graph.NewHub(graph.HubConfig{
+		Key: []byte("key"), Pass: pass, Log: slog.New(slog.DiscardHandler),
+		Peer: func(r *http.Request) netip.Addr { a, _ := netip.ParseAddrPort(r.RemoteAddr); return a.Addr() },
+	})
+}
+
+func box(i int) string { return fmt.Sprintf("u%d@mail.example.com", i) }
+
+// watch watches until the test ends, or what is returned is called.
+func (w *world) watch() (stop func()) {
+	w.source.Hasten(w.grace)
+	ctx, cancel := context.WithCancel(w.t.Context())
+	done := make(chan error, 1)
+	watch := w.source.Watch(graph.WatchConfig{Name: "cloud", Hub: w.hub, NotifyURL: w.door.URL + graph.Path, Log: slog.New(slog.NewTextHandler(w, nil))})
+	go func() { done <- watch(ctx, w.users, w.changed) }()
+	stop = sync.OnceFunc(func() { cancel(); <-done })
+	w.t.Cleanup(stop)
+	return stop
+}
+
+func (w *world) users() []jid.JID {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	list := []jid.JID{jid.MustParse("nomailbox@example.com")}
+	for i := range w.n {
+		list = append(list, jid.MustParse(fmt.Sprintf("u%d@example.com", i)))
+	}
+	return list
+}
+
+func (w *world) changed(u jid.JID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.heard[u.Local()]++
+}
+
+func (w *world) setUsers(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.n = n
+}
+
+// take returns who has changed, and forgets it.
+func (w *world) take() map[string]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	defer clear(w.heard)
+	return maps.Clone(w.heard)
+}
+
+// Write implements io.Writer, for the log.
+func (w *world) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.log.Write(b)
+}
+
+func (w *world) logged() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.log.String()
+}
+
+func (w *world) done(what string) (n int) {
+	w.Do(func() { n = w.Done[what] })
+	return n
+}
+
+// subscribed waits until there are so many subscriptions, and the watcher knows.
+func (w *world) subscribed(n int) {
+	w.t.Helper()
+	wait(w.t, fmt.Sprint(n, " subscriptions"), func() bool {
+		known := 0
+		w.hub.Subscriptions(func(_ string, active, _ int) { known = active })
+		return len(w.Subscriptions()) == n && known == n
+	})
+}
+
+func accepted(t *testing.T, statuses []int) {
+	t.Helper()
+	if len(statuses) == 0 || slices.ContainsFunc(statuses, func(s int) bool { return s != http.StatusAccepted }) {
+		t.Errorf("answered %v", statuses)
+	}
+}
+
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 50)
+	w.grace = 0
+	stop := w.watch()
+	w.subscribed(50)
+	w.Do(func() {
+		if slices.Max(w.Batches) != 20 || len(w.Batches) > 6 {
+			t.Errorf("batches of %v", w.Batches)
+		}
+	})
+	wait(t, "all are looked at once more", func() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(w.heard) == 50 })
+	w.take()
+	accepted(t, w.Change(box(7)))
+	accepted(t, w.Change(box(49)))
+	if got := w.take(); !maps.Equal(got, map[string]int{"u7": 1, "u49": 1}) {
+		t.Errorf("heard %v", got)
+	}
+	accepted(t, w.Tell(box(3), "missed"))
+	if got := w.take(); !maps.Equal(got, map[string]int{"u3": 1}) {
+		t.Errorf("missed: %v", got)
+	}
+	before := w.done("PATCH 200")
+	accepted(t, w.Tell(box(4), "reauthorizationRequired"))
+	wait(t, "it is authorised again", func() bool { return w.done("PATCH 200") > before })
+	old := w.Subscriptions()[0]
+	accepted(t, w.Tell(old.Box, "subscriptionRemoved"))
+	w.subscribed(50)
+	if is := w.Subscriptions(); slices.Contains(is, old) {
+		t.Error("there is the one still that was removed")
+	}
+	w.setUsers(10) // the others sign out
+	w.subscribed(10)
+	stop()
+	if left := w.Subscriptions(); len(left) > 0 {
+		t.Errorf("left behind %v", left)
+	}
+	if c := w.hub.Counts(); c.Taken != 5 || c.Forged+c.Unknown+c.Passed != 0 {
+		t.Errorf("%+v", c)
+	}
+}
+
+// Subscriptions are renewed before they end, and made again when they are lost.
+func TestRenewal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	w.Life = 2 * time.Second
+	w.watch()
+	w.subscribed(3)
+	ids := w.Subscriptions()
+	wait(t, "each is renewed twice", func() bool { return w.done("PATCH 200") >= 6 })
+	if is := w.Subscriptions(); len(is) != 3 || is[0].ID != ids[0].ID || w.done("POST 201") != 3 {
+		t.Errorf("%v, then %v", ids, is)
+	}
+	w.take()
+	w.Forget()
+	wait(t, "they are made again", func() bool { return w.done("POST 201") == 6 })
+	w.subscribed(3)
+	if got := w.take(); len(got) != 3 {
+		t.Errorf("looked at %v", got)
+	}
+}
+
+// A mailbox that cannot be subscribed to spoils no other and is left alone; one whose
+// owner comes back is not subscribed to anew.
+func TestRefusedMailboxes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 30)
+	w.Denied[box(2)] = http.StatusForbidden
+	delete(w.Mailboxes, box(5))
+	w.watch()
+	w.subscribed(28)
+	w.setUsers(10)
+	wait(t, "it is told", func() bool { return strings.Count(w.logged(), "level=WARN") == 2 })
+	if text := w.logged(); !strings.Contains(text, "jid=u2@example.com") || !strings.Contains(text, "404 Not Found ResourceNotFound") {
+		t.Error(text)
+	}
+	w.setUsers(30)
+	w.hub.Subscriptions(func(_ string, active, refused int) {
+		if active != 28 || refused != 2 {
+			t.Errorf("%d subscriptions, %d refused", active, refused)
+		}
+	})
+	if made := w.done("POST 201"); made != 28 {
+		t.Errorf("%d were made", made)
+	}
+}
+
+// An address that the service cannot reach is told of once, and tried again gently.
+func TestUnreachable(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(*world){
+		"no TLS": func(w *world) { w.Plain = false },
+		"nobody": func(w *world) { w.door.Config.Handler = http.NotFoundHandler() },
+		"garbage": func(w *world) {
+			w.door.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { fmt.Fprint(rw, "<html>welcome") })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 30)
+			spoil(w)
+			w.watch()
+			wait(t, "it is told", func() bool { return strings.Contains(w.logged(), "source=cloud err=") })
+			if text := w.logged(); !strings.Contains(text, "400 Bad Request") || !strings.Contains(text, "it has to reach "+w.door.URL) {
+				t.Error(text)
+			}
+		})
+	}
+}
+
+func TestServiceInTrouble(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 45)
+	w.Busy = 30
+	w.watch()
+	w.subscribed(45)
+	w.Do(func() { w.Broken = true })
+	w.setUsers(46)
+	w.Do(func() { w.Mailboxes[box(45)] = nil })
+	wait(t, "it is told", func() bool { return strings.Contains(w.logged(), "503") })
+	accepted(t, w.Change(box(1)))
+	w.Do(func() { w.Broken = false })
+	w.subscribed(46)
+	wait(t, "it is told", func() bool { return strings.Contains(w.logged(), "heard of again") })
+}
+
+// A change is known at whatever node it is told of, also by a subscription of a node
+// that is gone.
+func TestPassedOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	w.watch()
+	w.subscribed(2)
+	wait(t, "all are looked at once more", func() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(w.heard) == 2 })
+	w.take()
+	own := w.hub
+	other := w.newHub(func(_ context.Context, list []string) error { own.Hear(list); return nil })
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- other.Run(ctx) }()
+	defer func() { cancel(); <-done }()
+	door := httptest.NewServer(other)
+	defer door.Close()
+	sub := w.Subscriptions()[0]
+	body := fmt.Sprintf(`{"value":[{"subscriptionId":"of a node that is gone","clientState":%q,"changeType":"created"}]}`, sub.State)
+	for range 3 {
+		resp, err := http.Post(door.URL+graph.Path, "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusAccepted {
+			t.Error(resp.Status)
+		}
+	}
+	wait(t, "it is passed on", func() bool { return w.take()["u0"] > 0 })
+	if c := other.Counts(); c.Passed != 3 || c.Taken+c.Forged != 0 {
+		t.Errorf("%+v", c)
+	}
+	if c := own.Counts(); c.Taken == 0 || c.Passed+c.Unknown != 0 {
+		t.Errorf("%+v", c)
+	}
+}
