@@ -41,10 +41,12 @@ type Server struct {
 	Broken    bool           // requests are answered by 503
 	Batches   []int          // how many requests each had
 	Done      map[string]int // requests for subscriptions, by method and status
+	tokens    int            // given out
+	revoked   int            // those up to this one do not count
 	subs      map[string]*Subscription
 	states    map[string]bool
 	serial    int
-	ended     chan struct{}
+	hung      chan struct{} // those who hang wait for it
 }
 
 // Start starts the service until the test ends.
@@ -52,11 +54,11 @@ func Start(t testing.TB) *Server {
 	t.Helper()
 	s := &Server{
 		t: t, Mailboxes: map[string][]Event{}, Denied: map[string]int{}, Done: map[string]int{},
-		subs: map[string]*Subscription{}, states: map[string]bool{}, ended: make(chan struct{}),
+		subs: map[string]*Subscription{}, states: map[string]bool{}, hung: make(chan struct{}),
 	}
 	s.http = httptest.NewServer(s)
 	t.Cleanup(func() {
-		close(s.ended)
+		s.Release()
 		s.http.Close()
 	})
 	return s
@@ -70,6 +72,15 @@ func (s *Server) TokenURL() string { return s.http.URL + "/tenant/oauth2/v2.0/to
 
 // Scope is what tokens are asked for.
 func (s *Server) Scope() string { return s.http.URL + "/.default" }
+
+// Release cuts off the requests that hang.
+func (s *Server) Release() {
+	s.Do(func() {
+		s.Hangs = false
+		close(s.hung)
+		s.hung = make(chan struct{})
+	})
+}
 
 // Do changes the server.
 func (s *Server) Do(change func()) {
@@ -85,11 +96,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var hangs, broken bool
-	s.Do(func() { hangs, broken = s.Hangs, s.Broken })
+	var hung chan struct{}
+	s.Do(func() { hangs, broken, hung = s.Hangs, s.Broken, s.hung })
 	switch {
 	case hangs:
 		select {
-		case <-s.ended:
+		case <-hung:
 		case <-r.Context().Done():
 		}
 		panic(http.ErrAbortHandler)
@@ -103,10 +115,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if err != nil || form.Get("client_secret") != Secret || form.Get("grant_type") != "client_credentials" {
 			s.t.Errorf("asked for a token with %v", form)
 		}
-		_, _ = io.WriteString(w, `{"token_type":"Bearer","expires_in":3599,"access_token":"token"}`)
+		s.Do(func() {
+			s.tokens++
+			_, _ = fmt.Fprintf(w, `{"token_type":"Bearer","expires_in":3599,"access_token":"token-%d"}`, s.tokens)
+		})
 		return
 	}
-	if r.Header.Get("Authorization") != "Bearer token" {
+	if !s.allows(r.Header.Get("Authorization")) {
 		w.WriteHeader(http.StatusUnauthorized)
 		_, _ = io.WriteString(w, `{"error":{"code":"InvalidAuthenticationToken"}}`)
 		return
@@ -121,6 +136,19 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(a.status)
 	_, _ = io.WriteString(w, a.body)
+}
+
+func (s *Server) allows(authorization string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	_, err := fmt.Sscanf(authorization, "Bearer token-%d", &n)
+	return err == nil && n > s.revoked && n <= s.tokens
+}
+
+// Revoke has no token count that was given out before.
+func (s *Server) Revoke() {
+	s.Do(func() { s.revoked = s.tokens })
 }
 
 // answer is that to one request, by itself or in a batch.

@@ -169,8 +169,9 @@ func (c *Client) Do(ctx context.Context, user jid.JID, method string, header map
 
 // RetryAfter is how long a server wishes to be left alone, 0 if it does not say.
 func RetryAfter(text string) time.Duration {
-	if seconds, err := strconv.Atoi(text); err == nil && seconds > 0 && seconds < 1<<20 {
-		return time.Duration(seconds) * time.Second
+	// Microsoft's may have a fraction, such as 2.128.
+	if seconds, err := strconv.ParseFloat(text, 64); err == nil && seconds > 0 && seconds < 1<<20 {
+		return time.Duration(seconds * float64(time.Second))
 	}
 	if at, err := http.ParseTime(text); err == nil {
 		return max(0, min(time.Until(at), 1<<20*time.Second))

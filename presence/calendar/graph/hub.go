@@ -35,6 +35,8 @@ type Hub struct {
 	limit *rate.Limiter // of those that prove nothing
 	wake  chan struct{} // there is something to pass on
 
+	deaf bool // the other nodes cannot be told, as the log has it; of the goroutine of Run
+
 	mu      sync.Mutex // guards what follows
 	targets map[tag]target
 	sources map[string]*watcher
@@ -57,7 +59,7 @@ type Counts struct {
 }
 
 const (
-	reading    = 16     // requests at a time
+	reading    = 64     // requests at a time
 	unproven   = 300    // requests a minute from an address that prove nothing
 	maxPassing = 10_000 // notices that wait to be passed on
 	passBatch  = 500    // of them at a time
@@ -111,9 +113,11 @@ func (h *Hub) Run(ctx context.Context) error {
 		}
 		timed, cancel := context.WithTimeout(ctx, passTime)
 		err := h.c.Pass(timed, list)
-		if cancel(); err != nil && ctx.Err() == nil {
-			h.c.Log.WarnContext(ctx, "changes of calendars are not passed on to other nodes, they are found at the next look", "count", len(list), "err", err)
+		cancel()
+		if err != nil && !h.deaf && ctx.Err() == nil {
+			h.c.Log.WarnContext(ctx, "changes of calendars are not passed on to other nodes, they are found at the next look", "err", err)
 		}
+		h.deaf = err != nil
 	}
 }
 

@@ -23,6 +23,7 @@ const (
 	maxBody    = 1 << 20 // of notifications
 	maxNotices = 2000    // of a body
 	maxText    = 256     // of what matters in one
+	readTime   = 5 * time.Second
 )
 
 // notice is what of a notification matters: neither what has changed nor how.
@@ -62,6 +63,9 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusServiceUnavailable, time.Second)
 		return
 	}
+	// Whoever is slow shall not keep others out. The server sets another deadline for the next
+	// request; where none can be set, its own counts.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTime))
 	list, err := parseNotices(http.MaxBytesReader(w, r.Body, maxBody))
 	proven := false
 	for _, n := range list {

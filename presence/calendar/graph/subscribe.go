@@ -24,6 +24,14 @@ const (
 	remove
 )
 
+// life is that of a subscription afterwards.
+func (a act) life() time.Duration {
+	if a == create {
+		return firstLife
+	}
+	return lifetime
+}
+
 type order struct {
 	m   *sub
 	act act
@@ -66,7 +74,7 @@ func (w *watcher) next(now time.Time) []order {
 
 // request is the part of a batch that carries out an order.
 func (w *watcher) request(o order, now time.Time) request {
-	expires := now.Add(lifetime).UTC().Format(time.RFC3339)
+	expires := now.Add(o.act.life()).UTC().Format(time.RFC3339)
 	switch o.act {
 	case renew:
 		return request{Method: http.MethodPatch, URL: "/subscriptions/" + url.PathEscape(o.id), Headers: plain, Body: map[string]any{"expirationDateTime": expires}}
@@ -88,7 +96,7 @@ var plain = map[string]string{"Content-Type": "application/json"}
 
 // carryOut asks for all of a list at once, and sees to what is answered.
 func (w *watcher) carryOut(ctx context.Context, list []order) {
-	timed, cancel := context.WithTimeout(ctx, requestTime)
+	timed, cancel := context.WithTimeout(ctx, w.t.limit)
 	defer cancel()
 	began := time.Now()
 	answers, err := w.ask(timed, list, began)
@@ -169,12 +177,12 @@ func (w *watcher) settle(ctx context.Context, o order, a answer, now time.Time) 
 	case a.status/100 != 2: // it is not there any more
 		m.id, m.due, m.failures = "", now, 0
 	default:
-		life := lifetime
+		life := o.act.life()
 		if err == nil && !has.Expires.IsZero() { // the service may make it shorter
-			life = max(time.Second, min(has.Expires.Sub(now), lifetime))
+			life = max(w.t.again, min(has.Expires.Sub(now), lifetime))
 		}
 		m.failures, m.renewed, m.expires = 0, now, now.Add(life)
-		m.due = now.Add(jitter(life * 3 / 4))
+		m.due = now.Add(max(w.t.again, jitter(life*3/4)))
 		if o.act == create {
 			m.id = has.ID
 		}

@@ -18,9 +18,13 @@ type WatchConfig struct {
 	Log       *slog.Logger
 }
 
-// lifetime of subscriptions, of which the service allows 4230 minutes, in some clouds
-// 10080. It bounds how long those of a node that has died are told of.
-const lifetime = 24 * time.Hour
+// Lifetimes of subscriptions; the service takes 45 minutes to 4230, or to 10080 in places. They
+// bound how long it tells of those that nobody has any more: of a node that has died, or
+// made by a request whose answer was lost.
+const (
+	firstLife = 2 * time.Hour
+	lifetime  = 24 * time.Hour // when it is renewed
+)
 
 // times are how a watcher goes about it.
 type times struct {
@@ -28,21 +32,21 @@ type times struct {
 	pace   time.Duration // between two requests, so that the limits of the application leave room for others
 	grace  time.Duration // a subscription of somebody who is gone is kept, for many are back soon
 	first  time.Duration // pause after a failure; it grows
-	again  time.Duration // between two renewals that the service asks for
+	again  time.Duration // between two renewals at least
+	limit  time.Duration // of a request
 	bye    time.Duration // for deleting at the end
 }
 
 func usual() times {
-	return times{around: 2 * time.Second, pace: time.Second, grace: 10 * time.Minute, first: 5 * time.Second, again: time.Minute, bye: 3 * time.Second}
+	return times{around: 2 * time.Second, pace: time.Second, grace: 10 * time.Minute, first: 5 * time.Second, again: time.Minute, limit: time.Minute, bye: 3 * time.Second}
 }
 
 const (
-	maxPause    = 5 * time.Minute
-	maxRefused  = 30 * time.Minute // while nobody at all can be subscribed to
-	maxOwn      = 6 * time.Hour    // of one mailbox that is not there, or may not be read
-	maxWarned   = 20
-	refusals    = 5 // in a row say that it is not the mailbox
-	requestTime = time.Minute
+	maxPause   = 5 * time.Minute
+	maxRefused = 30 * time.Minute // while nobody at all can be subscribed to
+	maxOwn     = 6 * time.Hour    // of one mailbox that is not there, or may not be read
+	maxWarned  = 20
+	refusals   = 5 // in a row say that it is not the mailbox
 )
 
 // watcher keeps a subscription for each mailbox of a source.
@@ -110,13 +114,13 @@ func (s *Source) Watch(c WatchConfig) func(ctx context.Context, users func() []j
 
 // arrange takes up who is new, and notes who is gone.
 func (w *watcher) arrange(users []jid.JID, now time.Time) {
-	there := make(map[jid.JID]bool, len(users))
+	there := make(map[jid.JID]string, len(users))
+	for _, u := range users {
+		there[u.Bare()] = w.s.c.Mailbox(u.Bare())
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, u := range users {
-		u = u.Bare()
-		there[u] = true
-		box := w.s.c.Mailbox(u)
+	for u, box := range there {
 		old := w.all[u]
 		switch {
 		case old != nil && old.box == box:
@@ -130,7 +134,7 @@ func (w *watcher) arrange(users []jid.JID, now time.Time) {
 		}
 	}
 	for u, m := range w.all {
-		if !there[u] && m.gone.IsZero() {
+		if _, ok := there[u]; !ok && m.gone.IsZero() {
 			m.gone = now
 		}
 	}

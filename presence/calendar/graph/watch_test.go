@@ -276,20 +276,36 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
+// While the service is in trouble subscriptions stay, and notifications count.
 func TestServiceInTrouble(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 45)
 	w.Busy = 30
 	w.watch()
 	w.subscribed(45)
+	add := func(n int) {
+		w.Do(func() { w.Mailboxes[box(n-1)] = nil })
+		w.setUsers(n)
+	}
+	w.Revoke()
+	add(46)
+	w.subscribed(46)
 	w.Do(func() { w.Broken = true })
-	w.setUsers(46)
-	w.Do(func() { w.Mailboxes[box(45)] = nil })
+	add(47)
 	wait(t, "it is told", func() bool { return strings.Contains(w.logged(), "503") })
 	accepted(t, w.Change(box(1)))
 	w.Do(func() { w.Broken = false })
-	w.subscribed(46)
+	w.subscribed(47)
 	wait(t, "it is told", func() bool { return strings.Contains(w.logged(), "heard of again") })
+	w.Do(func() { w.Hangs = true })
+	add(48)
+	w.take()
+	accepted(t, w.Change(box(2)))
+	if w.take()["u2"] == 0 {
+		t.Error("not heard of while the service hangs")
+	}
+	w.Release()
+	w.subscribed(48)
 }
 
 // A change is known at whatever node it is told of, also by a subscription of a node
