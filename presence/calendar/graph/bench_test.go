@@ -2,6 +2,10 @@ package graph
 
 import (
 	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +55,41 @@ func BenchmarkBatch_400Mailboxes(b *testing.B) {
 					b.Fatalf("%+v", one)
 				}
 			}
+		}
+	}
+}
+
+// A body of 1,000 notifications, to a node that watches 10,000 mailboxes.
+func BenchmarkNotifications_1000Of10000(b *testing.B) {
+	hub := NewHub(HubConfig{Key: []byte("key"), Log: slog.New(slog.DiscardHandler), Peer: func(*http.Request) netip.Addr { return netip.Addr{} }})
+	changes := 0
+	w := &watcher{name: "cloud", changed: func(jid.JID) { changes++ }, all: map[jid.JID]*sub{}}
+	var text strings.Builder
+	text.WriteString(`{"value":[`)
+	for n := range 10_000 {
+		user := jid.MustParse(fmt.Sprintf("u%d@example.com", n))
+		m := &sub{user: user, tag: hub.tag("cloud", user), id: fmt.Sprintf("7f105c7d-2dc5-4530-97cd-%012d", n)}
+		w.all[user] = m
+		hub.join(m.tag, w, user)
+		if n%10 != 0 {
+			continue
+		}
+		if n > 0 {
+			text.WriteString(",")
+		}
+		fmt.Fprintf(&text, `{"subscriptionId":%q,"subscriptionExpirationDateTime":"2026-03-19T22:11:09.952Z","clientState":%q,"changeType":"updated","resource":"Users/%d/Events/AAMkAGUwNjQ4ZjIx",`+
+			`"resourceData":{"@odata.type":"#Microsoft.Graph.Event","@odata.id":"Users/%d/Events/AAMkAGUwNjQ4ZjIx","@odata.etag":"W/\"CQAAABYAAACQ2fKdhq8oSKEDSVrdi3lRAAGDUUXn\"","id":"AAMkAGUwNjQ4ZjIx"},"tenantId":"84bd8158-6d4d-4958-8b9f-9d6445542f95"}`,
+			m.id, hub.seal(m.tag), n, n)
+	}
+	text.WriteString("]}")
+	b.SetBytes(int64(text.Len()))
+	b.ReportAllocs()
+	for b.Loop() {
+		changes = 0
+		r := httptest.NewRequest(http.MethodPost, Path, strings.NewReader(text.String()))
+		answer := httptest.NewRecorder()
+		if hub.ServeHTTP(answer, r); answer.Code != http.StatusAccepted || changes != 1000 {
+			b.Fatal(answer.Code, changes)
 		}
 	}
 }
