@@ -29,7 +29,7 @@ const (
 // times are how a watcher goes about it.
 type times struct {
 	around time.Duration // between two looks for who is new
-	pace   time.Duration // between two requests, so that the limits of the application leave room for others
+	pace   time.Duration // from one request to the next, so that the limits of the application leave room for others
 	grace  time.Duration // a subscription of somebody who is gone is kept, for many are back soon
 	first  time.Duration // pause after a failure; it grows
 	again  time.Duration // between two renewals at least
@@ -100,7 +100,7 @@ func (s *Source) Watch(c WatchConfig) func(ctx context.Context, users func() []j
 			wait, wake := w.t.around, w.wake
 			if list := w.next(now); len(list) > 0 {
 				w.carryOut(ctx, list)
-				wait, wake = w.t.pace, nil
+				wait, wake = max(0, w.t.pace-time.Since(now)), nil
 			}
 			select {
 			case <-ctx.Done():
