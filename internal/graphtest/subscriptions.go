@@ -59,31 +59,39 @@ func strict(body []byte, into any) error {
 	return d.Decode(into)
 }
 
-func (s *Server) subscribe(body []byte) answer {
-	var ask struct {
-		ChangeType, Resource, NotificationURL, LifecycleNotificationURL, ClientState, LatestSupportedTLSVersion string
+// wish is what a subscription is asked for with.
+type wish struct {
+	ChangeType, Resource, NotificationURL, LifecycleNotificationURL, ClientState, LatestSupportedTLSVersion string
 
-		ExpirationDateTime time.Time
+	ExpirationDateTime time.Time
+}
+
+// box is the mailbox of a wish that the documentation allows.
+func (w *wish) box() (string, bool) {
+	parts := strings.Split(w.Resource, "/")
+	kinds := strings.Split(w.ChangeType, ",")
+	slices.Sort(kinds)
+	life := time.Until(w.ExpirationDateTime)
+	if len(parts) != 3 || parts[0] != "users" || parts[2] != "events" || !slices.Equal(kinds, []string{"created", "deleted", "updated"}) ||
+		life <= 0 || life > maxLife || w.ClientState == "" || len(w.ClientState) > 128 ||
+		!slices.Contains([]string{"v1_0", "v1_1", "v1_2", "v1_3"}, w.LatestSupportedTLSVersion) {
+		return "", false
 	}
+	box, err := url.PathUnescape(parts[1])
+	return strings.ToLower(box), err == nil
+}
+
+func (s *Server) subscribe(body []byte) answer {
+	var ask wish
 	if err := strict(body, &ask); err != nil {
 		s.t.Errorf("%s: %v", body, err)
 		return fault(http.StatusBadRequest, "InvalidRequest", "Unable to deserialize content.")
 	}
-	parts := strings.Split(ask.Resource, "/")
-	kinds := strings.Split(ask.ChangeType, ",")
-	slices.Sort(kinds)
-	life := time.Until(ask.ExpirationDateTime)
-	if len(parts) != 3 || parts[0] != "users" || parts[2] != "events" || !slices.Equal(kinds, []string{"created", "deleted", "updated"}) ||
-		life <= 0 || life > maxLife || ask.ClientState == "" || len(ask.ClientState) > 128 ||
-		!slices.Contains([]string{"v1_0", "v1_1", "v1_2", "v1_3"}, ask.LatestSupportedTLSVersion) {
-		s.t.Errorf("a subscription for %s: %s", life, body)
+	box, ok := ask.box()
+	if !ok {
+		s.t.Errorf("a subscription: %s", body)
 		return fault(http.StatusBadRequest, "ValidationError", "Subscription expiration can only be 4230 minutes in the future.")
 	}
-	box, err := url.PathUnescape(parts[1])
-	if err != nil {
-		s.t.Error(err)
-	}
-	box = strings.ToLower(box)
 	s.mu.Lock()
 	_, known := s.Mailboxes[box]
 	denied, plain := s.Denied[box], s.Plain
@@ -106,11 +114,16 @@ func (s *Server) subscribe(body []byte) answer {
 			return fault(http.StatusBadRequest, "ValidationError", "Subscription validation request failed. "+err.Error())
 		}
 	}
+	return s.keep(box, &ask)
+}
+
+// keep makes the subscription of a wish, if the mailbox has room for it.
+func (s *Server) keep(box string, ask *wish) answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := 0
-	for id := range s.subs {
-		if sub := s.alive(id); sub != nil && sub.Box == box {
+	for id, sub := range s.subs {
+		if sub.Box == box && s.alive(id) != nil {
 			n++
 		}
 	}
@@ -188,6 +201,16 @@ func (s *Server) Subscriptions() []Subscription {
 	}
 	slices.SortFunc(list, func(a, b Subscription) int { return strings.Compare(a.Box+a.ID, b.Box+b.ID) })
 	return list
+}
+
+// Fill takes up all the room for subscriptions that a mailbox has.
+func (s *Server) Fill(box string) {
+	s.Do(func() {
+		for i := range quota {
+			id := fmt.Sprintf("others' %d of %s", i, box)
+			s.subs[id] = &Subscription{ID: id, Box: box, Expires: time.Now().Add(time.Hour)}
+		}
+	})
 }
 
 // Forget loses subscriptions, which nobody is told.

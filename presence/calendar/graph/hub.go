@@ -107,7 +107,7 @@ func (h *Hub) Run(ctx context.Context) error {
 			return nil
 		case <-time.After(gathering):
 		}
-		list := h.take()
+		list := h.waiting()
 		if len(list) == 0 {
 			continue
 		}
@@ -121,8 +121,8 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 }
 
-// take returns some of what is to be passed on.
-func (h *Hub) take() []string {
+// waiting takes some of what is to be passed on.
+func (h *Hub) waiting() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var list []string
@@ -150,36 +150,39 @@ func (h *Hub) Hear(notices []string) {
 }
 
 // hear has somebody's calendar looked at, and reports whether the notice is of what was
-// asked for.
-func (h *Hub) hear(n notice, pass bool) bool {
+// asked for. One that comes from the service itself may be for another node.
+func (h *Hub) hear(n notice, itself bool) bool {
 	t, ok := h.open(n.State)
 	h.mu.Lock()
-	if !ok {
-		h.counts.Forged++
-		h.mu.Unlock()
-		return false
-	}
 	one, here := h.targets[t]
-	if here {
+	switch {
+	case !ok:
+		h.counts.Forged++
+	case here:
 		h.counts.Taken++
 	}
-	pass = pass && h.c.Pass != nil
 	h.mu.Unlock()
-	stays := here && one.w.hear(one.user, n)
-	if stays { // else the user may be with another node by now
-		return true
+	if !ok {
+		return false
 	}
+	if stays := here && one.w.hear(one.user, n); !stays && itself { // the user may be with another node by now
+		h.pass(n, here)
+	}
+	return true
+}
+
+// pass has the other nodes told.
+func (h *Hub) pass(n notice, here bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
-	case pass && len(h.passing) < maxPassing:
+	case h.c.Pass != nil && len(h.passing) < maxPassing:
 		h.passing[n] = struct{}{}
 		h.counts.Passed++
 		rouse(h.wake)
-	case !here && pass || !here && h.c.Pass == nil:
+	case !here:
 		h.counts.Unknown++
 	}
-	return true
 }
 
 func (h *Hub) join(t tag, w *watcher, user jid.JID) {

@@ -51,6 +51,11 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		validate(w, tokens)
 		return
 	}
+	h.take(w, r)
+}
+
+// take has what is told carried out, within limits.
+func (h *Hub) take(w http.ResponseWriter, r *http.Request) {
 	addr := h.c.Peer(r)
 	if wait := h.limit.Wait(addr, time.Now()); wait > 0 {
 		refuse(w, http.StatusTooManyRequests, wait)

@@ -115,6 +115,8 @@ func (w *watcher) carryOut(ctx context.Context, list []order) {
 		switch {
 		case a.status/100 == 2, a.status == http.StatusNotFound && o.act != create, a.status == http.StatusGone && o.act != create:
 			w.settle(ctx, o, a, now)
+		case a.full():
+			w.refuse(ctx, o, a, now)
 		case a.busy():
 			w.later(o.m, now, a.after)
 			held = a.failure()
@@ -123,7 +125,7 @@ func (w *watcher) carryOut(ctx context.Context, list []order) {
 		}
 	}
 	switch {
-	case held != nil && !good:
+	case held != nil && !good && !w.alone(list, answers[0]):
 		w.fail(ctx, held, now)
 	case good:
 		w.pause, w.paused = 0, time.Time{}
@@ -132,6 +134,12 @@ func (w *watcher) carryOut(ctx context.Context, list []order) {
 			w.c.Log.InfoContext(ctx, "changes of calendars are heard of again", "source", w.name)
 		}
 	}
+}
+
+// alone reports whether it may be that only this mailbox is in trouble, such as while it is moved.
+func (w *watcher) alone(list []order, a answer) bool {
+	active, _ := w.count()
+	return len(list) == 1 && a.after == 0 && active > 0
 }
 
 // ask sends a list, with another token if the first is not taken.
@@ -203,6 +211,12 @@ func (a answer) failure() error { return a.reply().failure() }
 func (a answer) busy() bool {
 	return a.status/100 == 5 || a.status == http.StatusTooManyRequests || a.status == http.StatusRequestTimeout ||
 		a.status == http.StatusUnauthorized || a.status == http.StatusConflict || a.status == http.StatusFailedDependency
+}
+
+// full reports whether the mailbox has all the subscriptions that it may have: then the
+// service does not say when to come again, or that it is in the year 9999.
+func (a answer) full() bool {
+	return a.status == http.StatusTooManyRequests && (a.after == 0 || a.after > 24*time.Hour)
 }
 
 // later has an order tried again.

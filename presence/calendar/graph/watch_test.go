@@ -96,6 +96,29 @@ func TestRefusedMailboxes(t *testing.T) {
 	}
 }
 
+// A mailbox to which others have subscribed a thousand times holds up nobody.
+func TestQuota(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 30)
+	w.Fill(box(3))
+	w.watch()
+	count := func(is, not int) func() bool {
+		return func() (ok bool) {
+			w.hub.Subscriptions(func(_ string, active, refused int) { ok = active == is && refused == not })
+			return ok
+		}
+	}
+	wait(t, "all others are subscribed to", count(29, 1))
+	failed := w.done("POST 429")
+	wait(t, "it is tried again", func() bool { return w.done("POST 429") > failed+2 })
+	w.Do(func() { w.Mailboxes[box(30)] = nil })
+	w.setUsers(31)
+	wait(t, "another one comes", count(30, 1))
+	if text := w.logged(); strings.Count(text, "level=WARN") != 1 || !strings.Contains(text, "jid=u3@example.com") {
+		t.Error(text)
+	}
+}
+
 // An address that the service cannot reach is told of once, and tried again gently.
 func TestUnreachable(t *testing.T) {
 	t.Parallel()
