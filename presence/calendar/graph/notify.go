@@ -84,7 +84,7 @@ func (h *Hub) take(w http.ResponseWriter, r *http.Request) {
 		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 			status = http.StatusRequestEntityTooLarge
 		}
-		http.Error(w, calendar.Brief(err.Error(), 200), status)
+		http.Error(w, err.Error(), status)
 		return
 	}
 	w.WriteHeader(http.StatusAccepted)
@@ -119,16 +119,17 @@ func parseNotices(body io.Reader) ([]notice, error) {
 	for d.More() {
 		key, err := d.Token()
 		if err != nil {
-			return nil, fmt.Errorf("no notifications: %w", err)
+			return nil, unread(err)
 		}
 		if key == "value" && list == nil {
-			list, err = parseValue(d)
-		} else {
-			var skipped json.RawMessage
-			err = d.Decode(&skipped)
+			if list, err = parseValue(d); err != nil {
+				return nil, err
+			}
+			continue
 		}
-		if err != nil {
-			return nil, fmt.Errorf("no notifications: %w", err)
+		var skipped json.RawMessage
+		if err := d.Decode(&skipped); err != nil {
+			return nil, unread(err)
 		}
 	}
 	if err := expect(d, json.Delim('}')); err != nil {
@@ -150,11 +151,11 @@ func parseValue(d *json.Decoder) ([]notice, error) {
 	list := []notice{}
 	for d.More() {
 		if len(list) == maxNotices {
-			return nil, errors.New("too many")
+			return nil, errors.New("no notifications: too many")
 		}
 		var n notice
 		if err := d.Decode(&n); err != nil {
-			return nil, err
+			return nil, unread(err)
 		}
 		if len(n.ID) > maxText || len(n.State) > maxText || len(n.Event) > maxText {
 			n = notice{} // which proves nothing
@@ -167,10 +168,18 @@ func parseValue(d *json.Decoder) ([]notice, error) {
 func expect(d *json.Decoder, want json.Delim) error {
 	got, err := d.Token()
 	if err != nil {
-		return fmt.Errorf("no notifications: %w", err)
+		return unread(err)
 	}
 	if got != want {
 		return fmt.Errorf("no notifications: %v is missing", want)
 	}
 	return nil
+}
+
+// unread is for what cannot be read; the text of such an error may be as long as that.
+func unread(err error) error {
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return fmt.Errorf("no notifications: %w", err)
+	}
+	return errors.New("no notifications: " + calendar.Brief(err.Error(), 100))
 }

@@ -69,6 +69,11 @@ func TestRenewal(t *testing.T) {
 	w.Forget()
 	wait(t, "they are made again", func() bool { return w.done("POST 201") >= made+3 && len(w.Subscriptions()) == 3 })
 	wait(t, "all are looked at", func() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(w.heard) == 3 })
+	w.Do(func() { w.Broken = true })
+	wait(t, "they have ended", func() bool { return len(w.Subscriptions()) == 0 })
+	made = w.done("POST 201")
+	w.Do(func() { w.Broken = false })
+	wait(t, "they are made again", func() bool { return w.done("POST 201") >= made+3 && len(w.Subscriptions()) == 3 })
 }
 
 // A mailbox that cannot be subscribed to spoils no other and is left alone; one whose
