@@ -181,6 +181,7 @@ func (n *node) sourceMetrics() []admin.Labelled {
 		},
 		{Name: "deskline_sip_lines", Help: "Telephone lines of which something is known over SIP.", Read: n.onPhones(func(s sip.Status) float64 { return float64(s.Lines) })},
 		{Name: "deskline_sip_publications", Help: "Publications of lines in force.", Read: n.onPhones(func(s sip.Status) float64 { return float64(s.Publications) })},
+		{Name: "deskline_sip_subscriptions", Help: "Subscriptions to lines in force, of this node.", Read: n.onPhones(func(s sip.Status) float64 { return float64(s.Subscriptions) })},
 		{Name: "deskline_sip_away", Help: "1 for each SIP server that does not answer.", Labels: []string{"server"}, Read: func(emit func(float64, ...string)) {
 			if phones := n.composing.phones.Load(); phones != nil {
 				for server := range phones.Status().Away {

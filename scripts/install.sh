@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need and the machine lacks, from Debian's packages, if
 # it may: a C compiler for the race detector, Redis for the shared store, OpenLDAP
-# for the directory, Radicale for calendars, SIPp and Kamailio as telephones, openssl
+# for the directory, Radicale for calendars, SIPp, Kamailio and baresip as telephones, openssl
 # and Pebble as authorities, HAProxy and ip for the cluster's ledger, Node.js and
 # Chromium for the real clients. What cannot be
 # installed is named; the exit code is 0 all the same.
@@ -22,6 +22,7 @@ command -v ip >/dev/null || packages+=(iproute2)
 command -v sipp >/dev/null || packages+=(sip-tester)
 command -v kamailio >/dev/null || packages+=(kamailio)
 [ -n "$(find /usr/lib -name presence_dialoginfo.so 2>/dev/null)" ] || packages+=(kamailio-presence-modules)
+command -v baresip >/dev/null || packages+=(baresip-core)
 command -v node >/dev/null || packages+=(nodejs)
 command -v npm >/dev/null || packages+=(npm)
 [ -x "${CHROMIUM:-/usr/bin/chromium}" ] || packages+=(chromium)

@@ -43,6 +43,9 @@ func TestHandOver(t *testing.T) {
 	p.answer(first, 200, granted)
 	p.notify(first, "active;expires=3600", info("0", "full", ""))
 	b.await(line3001, presence.LineIdle)
+	if of, with := a.source.Status().Subscriptions, b.source.Status().Subscriptions; of != 0 || with != 1 {
+		t.Errorf("%d subscriptions of the first node, %d of the second", of, with)
+	}
 	if now := b.state(line3001); now.Seq <= said.Seq {
 		t.Errorf("seq %d after %d", now.Seq, said.Seq)
 	}

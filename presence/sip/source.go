@@ -264,9 +264,10 @@ func (s *Source) Run(ctx context.Context, out chan<- presence.Evidence) error {
 
 // Status is what an operator wants to know of a source.
 type Status struct {
-	Lines        int               // of which something is known
-	Publications int               // in force
-	Away         map[string]string // servers that do not answer: server and event, and why
+	Lines         int               // of which something is known
+	Publications  int               // in force
+	Subscriptions int               // in force, of this node
+	Away          map[string]string // servers that do not answer: server and event, and why
 }
 
 // Status returns how the source is doing.
@@ -274,6 +275,7 @@ func (s *Source) Status() Status {
 	s.mu.Lock()
 	status := Status{Lines: len(s.board.lines), Publications: len(s.pubs.byTag), Away: map[string]string{}}
 	s.mu.Unlock()
+	status.Subscriptions = s.subscriber.inForce(time.Now())
 	for _, t := range s.subscriber.targets {
 		if why := t.away.Load(); why != nil {
 			status.Away[t.server.String()+" "+t.event] = *why

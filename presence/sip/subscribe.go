@@ -128,6 +128,19 @@ func (s *subscriber) run(ctx context.Context) error {
 	return g.Wait()
 }
 
+// inForce counts the subscriptions that servers have granted.
+func (s *subscriber) inForce(now time.Time) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, w := range s.calls {
+		if w.remote != "" && !w.reset && w.until.After(now) {
+			n++
+		}
+	}
+	return n
+}
+
 // run asks for what is due, little at a time, and one line alone of a server that
 // does not answer.
 func (t *target) run(ctx context.Context) {

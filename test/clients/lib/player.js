@@ -17,6 +17,7 @@ export const NS = {
   ping: 'urn:xmpp:ping',
   time: 'urn:xmpp:time',
   delay: 'urn:xmpp:delay',
+  composed: 'urn:deskline:presence:1',
   receipts: 'urn:xmpp:receipts',
   search: 'jabber:iq:search',
   form: 'jabber:x:data',
@@ -85,11 +86,14 @@ export function describe(tree) {
         delay: delay?.attrs.stamp,
       };
     }
-    case 'presence':
+    case 'presence': {
+      const composed = child(tree, 'composed', NS.composed);
       return {
         event: 'presence', from, to, id, type: type ?? 'available', error,
         show: text(child(tree, 'show')), status: text(child(tree, 'status')),
+        state: composed?.attrs.state, since: composed?.attrs.since,
       };
+    }
     case 'iq': {
       const query = child(tree, 'query', NS.roster);
       if (type === 'set' && query) return { event: 'push', ver: query.attrs.ver, items: children(query, 'item').map(rosterItem) };

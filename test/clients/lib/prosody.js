@@ -1,20 +1,11 @@
 // Prosody behind the same interface, to compare.
 
 import { execFileSync } from 'node:child_process';
-import { once } from 'node:events';
 import fs from 'node:fs/promises';
 import net from 'node:net';
 import path from 'node:path';
 import { PASSWORD, Server } from './base.js';
-
-async function freePort() {
-  const probe = net.createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  return port;
-}
+import { freePort } from './network.js';
 
 /** Prosody with the modules that match what is tested. */
 export class Prosody extends Server {

@@ -5,7 +5,7 @@ import http from 'node:http';
 
 const ERROR_PAGE = '<!DOCTYPE html>\n<html><head><title>504 Gateway Time-out</title></head>\n<body><center><h1>504 Gateway Time-out</h1></center><hr></body></html>\n';
 
-/** Proxy stands before the port of a server and counts what it did. */
+/** Proxy stands before a port, the target, of a host and counts what it did. */
 export class Proxy {
   /** How long a request may take before it is cut, in ms. */
   cutAfter = 0;
@@ -18,9 +18,9 @@ export class Proxy {
   counts = { requests: 0, cuts: 0, pages: 0, doubled: 0 };
   #sockets = new Set();
 
-  static async start(target) {
+  static async start(target, host = '127.0.0.1') {
     const proxy = new Proxy();
-    proxy.target = target;
+    Object.assign(proxy, { target, host });
     proxy.agent = new http.Agent({ keepAlive: true });
     proxy.server = http.createServer((req, res) => proxy.#serve(req, res));
     proxy.server.on('connection', (socket) => {
@@ -69,7 +69,7 @@ export class Proxy {
 
   /** The answer goes to res, or nowhere. */
   #forward(req, body, res) {
-    const up = http.request({ host: '127.0.0.1', port: this.target, method: req.method, path: req.url, headers: req.headers, agent: this.agent }, (answer) => {
+    const up = http.request({ host: this.host, port: this.target, method: req.method, path: req.url, headers: req.headers, agent: this.agent }, (answer) => {
       if (!res || res.headersSent) {
         answer.resume();
         return;

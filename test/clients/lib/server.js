@@ -41,7 +41,8 @@ async function launch(Kind, options) {
   return server;
 }
 
-class Deskline extends Server {
+/** One node. */
+export class Deskline extends Server {
   async prepare() {
     if (!existsSync(binary)) throw new Error(`${binary} is missing: run "make build", or name a binary in DESKLINE_BIN`);
     const csv = path.join(this.dir, 'users.csv');

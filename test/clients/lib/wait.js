@@ -78,3 +78,16 @@ export class Inbox {
 function show(value) {
   return JSON.stringify(value, (_, v) => (typeof v === 'function' || v instanceof RegExp ? String(v) : v));
 }
+
+/** Asks again and again until the answer is yes. */
+export async function until(what, ask, ms = DEADLINE) {
+  let over = false;
+  const asking = (async () => {
+    while (!over && !(await ask())) await new Promise((resolve) => setTimeout(resolve, 50));
+  })();
+  try {
+    await within(asking, what, ms);
+  } finally {
+    over = true;
+  }
+}
