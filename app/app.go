@@ -179,6 +179,7 @@ func (n *node) stop(ctx context.Context) error {
 		err = n.rest(ctx)
 	}
 	err = errors.Join(err, n.bosh.Shutdown(ctx), n.websocket.Shutdown(ctx), n.edge.Shutdown(ctx))
+	n.composing.lines.Wait()     // for feeds over WebSocket, which the edge does not know
 	n.presence.FlushHistory(ctx) // while sessions can still be looked up
 	return errors.Join(err, n.leave(ctx), n.admin.Shutdown(ctx))
 }

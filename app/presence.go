@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -51,6 +52,9 @@ func (n *node) buildPresence() error {
 		func(source string) people.Sink { return c.teams.Sink(source) })
 	c.lines = lines.New(lines.Config{
 		Map: c.lineMap, Observe: n.presence.Observe, MaxLines: n.cfg.Presence.HTTP.MaxLines, Settings: lineSettings(n.cfg), Log: n.log,
+		// The edge is made later, and before anybody asks.
+		AllowOrigin: func(r *http.Request) (string, bool) { return n.edge.AllowOrigin(r) },
+		Peer:        func(r *http.Request) (netip.AddrPort, bool) { return n.edge.Peer(r) },
 	})
 	c.lineMap.OnChange(c.lines.Remap)
 	c.switches = newSwitches(n)

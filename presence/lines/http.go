@@ -30,6 +30,7 @@ func (s *Service) Handlers() map[string]http.Handler {
 	one.HandleFunc("PUT "+Path+"/{line}", s.servePut)
 	one.HandleFunc("DELETE "+Path+"/{line}", s.serveDelete)
 	all.HandleFunc("POST "+Path, s.serveBulk)
+	all.HandleFunc("GET "+Path, s.serveSocket)
 	return map[string]http.Handler{Path: s.guard(all), Path + "/": s.guard(one)}
 }
 
@@ -38,16 +39,24 @@ func (s *Service) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		want := s.settings.Load().Token
-		a, b := sha256.Sum256([]byte(strings.TrimSpace(given))), sha256.Sum256([]byte(want))
-		if same := subtle.ConstantTimeCompare(a[:], b[:]) == 1; !same || want == "" || !strings.EqualFold(scheme, "Bearer") {
+		a, b := sha256.Sum256([]byte(bearer(r))), sha256.Sum256([]byte(want))
+		if same := subtle.ConstantTimeCompare(a[:], b[:]) == 1; !same || want == "" {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			answer(w, http.StatusUnauthorized, problem{Error: "not signed in"})
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// bearer is the token of a request, "" if there is none.
+func bearer(r *http.Request) string {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
 }
 
 // problem is what is answered in place of a line.
@@ -148,16 +157,38 @@ type rowFail struct {
 	Error string `json:"error"`
 }
 
+// begin makes room for a bulk feed, or says that there is none. Who was let in says end.
+func (s *Service) begin(w http.ResponseWriter) bool {
+	s.entry.Lock()
+	defer s.entry.Unlock()
+	why := "too many bulk feeds at a time"
+	select {
+	case <-s.done:
+		why = "the node stops"
+	default:
+		select {
+		case s.streams <- struct{}{}:
+			s.feeds.Add(1)
+			return true
+		default:
+		}
+	}
+	w.Header().Set("Retry-After", "5")
+	answer(w, http.StatusServiceUnavailable, problem{Error: why})
+	return false
+}
+
+func (s *Service) end() {
+	<-s.streams
+	s.feeds.Done()
+}
+
 // serveBulk takes a stream of reports for as long as it lasts, each at once.
 func (s *Service) serveBulk(w http.ResponseWriter, r *http.Request) {
-	select {
-	case s.streams <- struct{}{}:
-		defer func() { <-s.streams }()
-	default:
-		w.Header().Set("Retry-After", "5")
-		answer(w, http.StatusServiceUnavailable, problem{Error: "too many bulk feeds at a time"})
+	if !s.begin(w) {
 		return
 	}
+	defer s.end()
 	control := http.NewResponseController(w)
 	over := make(chan struct{})
 	defer close(over)
@@ -202,7 +233,7 @@ func (s *Service) feed(ctx context.Context, body io.Reader, wait func()) summary
 		}
 		switch data = bytes.TrimSpace(data); {
 		case long:
-			sum.fail(row, "", errors.New("the row is too long"))
+			sum.fail(row, "", errLong)
 		case err != nil && !errors.Is(err, io.EOF): // what came may not be all of it
 		case len(data) > 0:
 			s.row(ctx, row, data, &sum)
@@ -217,20 +248,12 @@ func (s *Service) feed(ctx context.Context, body io.Reader, wait func()) summary
 }
 
 func (s *Service) row(ctx context.Context, row int, data []byte, sum *summary) {
-	rep, err := parse(data)
-	if err != nil {
-		sum.fail(row, "", err)
-		return
-	}
-	id := ""
-	if rep.Line != nil {
-		id = *rep.Line
-	}
-	switch _, err := s.put(ctx, id, rep, time.Now()); {
+	var r refusal
+	switch _, err := s.take(ctx, data, &r); {
 	case errors.Is(err, errStale):
 		sum.Stale++
 	case err != nil:
-		sum.fail(row, id, err)
+		sum.fail(row, r.Line, err)
 	default:
 		sum.Taken++
 	}
@@ -238,6 +261,6 @@ func (s *Service) row(ctx context.Context, row int, data []byte, sum *summary) {
 
 func (s *summary) fail(row int, id string, err error) {
 	if s.Failed++; len(s.Errors) < maxErrors {
-		s.Errors = append(s.Errors, rowFail{row, id[:min(len(id), maxID)], err.Error()})
+		s.Errors = append(s.Errors, rowFail{row, id, err.Error()})
 	}
 }

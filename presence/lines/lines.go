@@ -5,6 +5,7 @@
 //	GET    /presence/v1/lines/2001
 //	DELETE /presence/v1/lines/2001
 //	POST   /presence/v1/lines        one such object a row, with "line"
+//	GET    /presence/v1/lines        the same over WebSocket, each message answered
 //
 // Each line is of no, one or several users, whom a [Map] knows. What was said of a line
 // stays until it is said anew, taken back, or its time is over.
@@ -15,6 +16,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -47,6 +51,13 @@ type Config struct {
 	MaxLines int
 	Settings Settings
 	Log      *slog.Logger
+
+	// AllowOrigin decides whose pages may connect by WebSocket, and Peer tells who asks; as of
+	// web.Edge. Without them no page may, and it is who is connected.
+	AllowOrigin func(*http.Request) (origin string, ok bool)
+	Peer        func(*http.Request) (remote netip.AddrPort, secure bool)
+	Ping        time.Duration // of silence, then a WebSocket is asked for a sign of life, 0 = 30 s
+	PingWait    time.Duration // for that sign, 0 = 10 s
 }
 
 // Service keeps the lines and answers over HTTP. Safe for concurrent use.
@@ -57,6 +68,8 @@ type Service struct {
 	moved    chan struct{} // lines may be of others
 	done     chan struct{}
 	close    sync.Once
+	feeds    sync.WaitGroup // one for each of streams
+	entry    sync.Mutex     // held when one of feeds is added, and when done is closed
 
 	mu  sync.Mutex // guards all below
 	all map[string]*line
@@ -81,6 +94,12 @@ const (
 
 // New makes a Service.
 func New(cfg Config) *Service {
+	if cfg.Ping <= 0 {
+		cfg.Ping = pingAfter
+	}
+	if cfg.PingWait <= 0 {
+		cfg.PingWait = pingWait
+	}
 	s := &Service{cfg: cfg, streams: make(chan struct{}, maxStreams), moved: make(chan struct{}, 1), done: make(chan struct{}), all: make(map[string]*line)}
 	s.settings.Store(&cfg.Settings)
 	return s
@@ -92,8 +111,20 @@ func (s *Service) Settings() Settings { return *s.settings.Load() }
 // SetSettings puts other settings in force.
 func (s *Service) SetSettings(next Settings) { s.settings.Store(&next) }
 
-// Close ends the bulk feeds under way, each with an answer.
-func (s *Service) Close() { s.close.Do(func() { close(s.done) }) }
+// Close has the bulk feeds under way end, each with an answer, and lets in no others.
+func (s *Service) Close() {
+	s.close.Do(func() {
+		s.entry.Lock()
+		defer s.entry.Unlock()
+		close(s.done)
+	})
+}
+
+// Wait returns when all bulk feeds have ended, some seconds after Close at most.
+func (s *Service) Wait() { s.feeds.Wait() }
+
+// Feeds counts the bulk feeds under way.
+func (s *Service) Feeds() int { return len(s.streams) }
 
 // Remap has lines looked up again soon, after people or the list of lines have changed.
 func (s *Service) Remap() {
@@ -137,13 +168,7 @@ func (s *Service) sweep(now time.Time) {
 }
 
 func (s *Service) remap(ctx context.Context) {
-	s.mu.Lock()
-	ids := make([]string, 0, len(s.all))
-	for id := range s.all {
-		ids = append(ids, id)
-	}
-	s.mu.Unlock()
-	for _, id := range ids {
+	for _, id := range s.ids() {
 		users := s.cfg.Map.Users(id)
 		s.mu.Lock()
 		if l := s.all[id]; l != nil && !sameUsers(l.users, users) {
@@ -195,6 +220,7 @@ type report struct {
 // What a report can be refused with, beside being wrong in itself.
 var (
 	errStale = errors.New("seq is lower than the one known")
+	errLong  = errors.New("the row is too long")
 	errFull  = errors.New("too many lines: presence.http.max_lines")
 )
 
@@ -275,6 +301,15 @@ func (s *Service) get(id string, now time.Time) (view, bool) {
 		return view{}, false
 	}
 	return l.view(), true
+}
+
+// ids names the lines, in their order.
+func (s *Service) ids() []string {
+	s.mu.Lock()
+	all := slices.Collect(maps.Keys(s.all))
+	s.mu.Unlock()
+	slices.Sort(all)
+	return all
 }
 
 // remove takes back what was said of a line.

@@ -60,12 +60,17 @@ func (h *house) heard() string {
 	return strings.Join(all, ", ")
 }
 
-func newHouse(t testing.TB) *house {
+func newHouse(t testing.TB) *house { return newHouseOf(t, func(*lines.Config) {}) }
+
+// newHouseOf has a service with something changed.
+func newHouseOf(t testing.TB, change func(*lines.Config)) *house {
 	alice, bob := jid.MustParse("alice@example.com"), jid.MustParse("bob@example.com")
 	h := &house{t: t, users: map[string][]jid.JID{"2001": {alice}, "2002": {alice, bob}, "sip:b@pbx/1": {bob}}}
-	h.s = lines.New(lines.Config{
+	cfg := lines.Config{
 		Map: h, Observe: h.observe, MaxLines: 4, Settings: lines.Settings{Token: token, TTL: time.Hour}, Log: slog.New(slog.DiscardHandler),
-	})
+	}
+	change(&cfg)
+	h.s = lines.New(cfg)
 	mux := http.NewServeMux()
 	for path, handler := range h.s.Handlers() {
 		mux.Handle(path, handler)
