@@ -15,6 +15,9 @@ var ErrGap = errors.New("a version is missing")
 // maxEnded bounds the ended dialogs that a book remembers.
 const maxEnded = 64
 
+// kamailioID begins the ids of dialogs that pua_dialoginfo of Kamailio tells of.
+const kamailioID = "padi-"
+
 // Book keeps the dialogs of one line as one subscription or publication tells of
 // them. The zero value is empty. It is pure and not safe for concurrent use.
 type Book struct {
@@ -67,8 +70,11 @@ func (b *Book) put(d Dialog, old []Dialog) error {
 	}
 	same := func(o Dialog) bool { return o.ID == d.ID }
 	if at := slices.IndexFunc(old, same); unique && at >= 0 && old[at].Phase == Confirmed && d.Phase < Confirmed && old[at].CallID == d.CallID {
-		// An answered call cannot ring again: FreeSWITCH says so in place of its end.
-		d.Phase = Terminated
+		// An answered call cannot ring again: FreeSWITCH says so in place of its end. Kamailio
+		// does where its workers overtake each other, and tells the end as such.
+		if d.Phase = Terminated; strings.HasPrefix(d.ID, kamailioID) {
+			d.Phase = Confirmed
+		}
 	}
 	b.dialogs = slices.DeleteFunc(b.dialogs, same)
 	if d.Phase == Terminated {

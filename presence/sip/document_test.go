@@ -111,6 +111,12 @@ func TestBook(t *testing.T) {
 			{info("2", "full", call("a", "early")), presence.LineIdle, false},
 			{info("3", "full", call("b", "early")), presence.LineRinging, false},
 		}},
+		{"Kamailio: early after confirmed", []step{ // told in disorder by its workers
+			{info("0", "full", call("padi-a", "confirmed")), presence.LineInCall, false},
+			{info("1", "full", call("padi-a", "early")), presence.LineInCall, false},
+			{info("2", "full", call("padi-a", "terminated")), presence.LineIdle, false},
+			{info("3", "full", call("padi-a", "early")), presence.LineIdle, false},
+		}},
 		{"FreeSWITCH: early in place of terminated", []step{
 			{info("0", "full", call("a", "confirmed")), presence.LineInCall, false},
 			{info("1", "full", call("a", "early")), presence.LineIdle, false},

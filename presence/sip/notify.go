@@ -58,6 +58,9 @@ func (s *subscriber) notify(req *sip.Request, now time.Time) (code int, reason s
 	}
 	seq := req.CSeq()
 	if seq == nil || seq.SeqNo <= w.remoteSeq && w.remoteSeq > 0 {
+		if seq != nil && seq.SeqNo < w.remoteSeq { // of servers with several workers the last document may be an old one
+			s.again(w)
+		}
 		return 500, "Old Request"
 	}
 	w.remoteSeq = seq.SeqNo

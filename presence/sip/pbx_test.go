@@ -90,8 +90,15 @@ func (p *pbx) notify(r request, state, body string) {
 	p.t.Helper()
 	p.mu.Lock()
 	p.seq++
-	n := strconv.Itoa(p.seq)
+	n := p.seq
 	p.mu.Unlock()
+	p.notifyAs(n, r, state, body)
+}
+
+// notifyAs does so with a CSeq of its own.
+func (p *pbx) notifyAs(seq int, r request, state, body string) {
+	p.t.Helper()
+	n := strconv.Itoa(seq)
 	from := strings.Split(r.headers["to"], ";tag=")[0] + ";tag=pbx"
 	text := "NOTIFY sip:deskline@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP " + p.conn.LocalAddr().String() + ";branch=z9hG4bKn" + n + ";rport\r\nMax-Forwards: 70\r\nFrom: " + from +
 		"\r\nTo: " + r.headers["from"] + "\r\nCall-ID: " + r.headers["call-id"] + "\r\nCSeq: " + n + " NOTIFY\r\nEvent: dialog\r\nSubscription-State: " + state + "\r\n"
@@ -158,6 +165,26 @@ func TestSubscription(t *testing.T) {
 	w.await(line3001, presence.LineHeld)
 	p.notify(longer, "terminated;reason=rejected", "")
 	w.await(line3001, presence.LineUnknown)
+}
+
+// TestSubscriptionDisorder has workers of a server overtake each other: what came last by its
+// number is not what holds, so it is asked again.
+func TestSubscriptionDisorder(t *testing.T) {
+	t.Parallel()
+	p := newPBX(t)
+	w := p.watch("")
+	first := p.next()
+	p.answer(first, 200, granted)
+	p.notifyAs(12, first, "active;expires=3600", info("12", "full", call("a", "early")))
+	w.await(line3001, presence.LineRinging)
+	p.notifyAs(11, first, "active;expires=3600", info("11", "full", call("a", "confirmed")))
+	again := p.next()
+	if again.headers["call-id"] != first.headers["call-id"] || !strings.Contains(again.headers["to"], ";tag=pbx") {
+		t.Errorf("asked in another dialog: %+v", again)
+	}
+	p.answer(again, 200, granted)
+	p.notifyAs(13, again, "active;expires=3600", info("13", "full", call("a", "confirmed")))
+	w.await(line3001, presence.LineInCall)
 }
 
 // TestSubscriptionSignsIn answers a challenge.
