@@ -5,11 +5,14 @@ import fs from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
+import WebSocket from 'ws';
 import { befriend } from './lib/conversation.js';
 import { Browser } from './lib/pages.js';
 import { leaveAll, Peer } from './lib/peer.js';
 import { isDeskline, startServer } from './lib/server.js';
+import { Inbox } from './lib/wait.js';
 
 const TOKEN = '5f0d3a9c8e7b41d2a6f4c1e09b8d7a35'; // made up
 
@@ -22,7 +25,7 @@ describe('composed presence', { skip: !isDeskline && 'only Deskline has it' }, (
     folder = await fs.mkdtemp(path.join(os.tmpdir(), 'deskline-token-'));
     const file = path.join(folder, 'token');
     await fs.writeFile(file, `${TOKEN}\n`, { mode: 0o600 });
-    const lines = [1, 2, 3, 4, 5].map((i) => `${2000 + i}=u${i}`);
+    const lines = [1, 2, 3, 4, 5, 6].map((i) => `${2000 + i}=u${i}`);
     server = await startServer({ accounts: 20, config: { presence: { lines, http: { token_file: file } } } });
     browser = await Browser.start();
   });
@@ -76,5 +79,34 @@ describe('composed presence', { skip: !isDeskline && 'only Deskline has it' }, (
         await leaveAll([alice, bob]);
       }
     });
+  });
+
+  test('told by a feed over WebSocket', { timeout: 60_000 }, async () => {
+    const feed = new WebSocket(`ws://127.0.0.1:${server.port}/presence/v1/lines`, { headers: { authorization: `Bearer ${TOKEN}` } });
+    const answers = new Inbox('the feed');
+    feed.on('message', (data) => answers.add(JSON.parse(data)));
+    const alice = new Peer(server, 'strophe', { transport: 'bosh' });
+    const bob = new Peer(server, 'strophe', { transport: 'bosh' });
+    try {
+      await once(feed, 'open');
+      await alice.login(`u6@${server.domain}`);
+      await bob.login(`u16@${server.domain}`);
+      await alice.become();
+      await bob.become();
+      await befriend(alice, bob);
+      feed.send(JSON.stringify({ line: '2006', state: 'in-call', seq: 2 }));
+      await answers.take({ message: 1, taken: 1 });
+      await bob.takePresence({ from: alice.full, state: 'on-the-phone', show: 'dnd' });
+      feed.send(JSON.stringify([{ line: '2006', state: 'idle', seq: 1 }]));
+      await answers.take({ message: 2, stale: 1, rows: { 0: { row: 1, line: '2006', seq: 1, known: { state: 'in-call', seq: 2 } } } });
+      feed.send(JSON.stringify({ ask: 'lines' }));
+      await answers.take({ message: 3, lines: (all) => all.some((l) => l.line === '2006' && l.state === 'in-call'), more: false });
+      feed.send('{"line":"2006","state":"idle","seq":3}\n{"line":"2006","state":"talking"}');
+      await answers.take({ message: 4, taken: 1, failed: 1 });
+      await bob.takePresence({ from: alice.full, state: 'available' });
+    } finally {
+      feed.close();
+      await leaveAll([alice, bob]);
+    }
   });
 });
