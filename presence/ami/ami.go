@@ -21,8 +21,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/deskline/deskline/presence"
 	"github.com/deskline/deskline/presence/pbx"
+	"github.com/deskline/deskline/presence/pbx/asterisk"
 )
 
 // Config is where an Asterisk is and what it is to tell.
@@ -71,10 +71,10 @@ type talk struct {
 	wire  *pbx.Wire
 	heard <-chan pbx.Heard[packet]
 	board *pbx.Board
-	last  uint64                              // ActionID
-	parts map[string]map[string]presence.Line // by line and where it was told, for one may be told in several places
-	over  bool                                // the board is full, which has been told
-	again bool                                // the full picture is to be asked for
+	lines *asterisk.Lines
+	last  uint64 // ActionID
+	begun bool   // the full picture was asked for
+	again bool   // and is to be again
 }
 
 // Talk implements pbx.Talk.
@@ -92,7 +92,7 @@ func (c *Client) Talk(ctx context.Context, b *pbx.Board) error {
 		for range heard { // until its goroutine has ended
 		}
 	}()
-	t := &talk{cfg: c.cfg, wire: wire, heard: heard, board: b}
+	t := &talk{cfg: c.cfg, wire: wire, heard: heard, board: b, lines: asterisk.NewLines(b, c.cfg.Address, c.cfg.Log)}
 	if err := t.login(ctx); err != nil {
 		return err
 	}
@@ -230,9 +230,8 @@ func (t *talk) filter(ctx context.Context) error {
 
 // sync has the full picture.
 func (t *talk) sync(ctx context.Context) error {
-	t.again = false
-	t.parts = map[string]map[string]presence.Line{}
-	t.board.Begin()
+	t.begun, t.again = true, false
+	t.lines.Begin()
 	action := "ExtensionStateList"
 	if t.cfg.Devices {
 		action = "DeviceStateList"
@@ -251,7 +250,7 @@ func (t *talk) sync(ctx context.Context) error {
 		case p["actionid"] == id && p["response"] != "" && !ok(p):
 			return fmt.Errorf("%w: %s: %s; the user needs read=call and write=call,reporting, and devices the module res_manager_devicestate", pbx.ErrRefused, action, p["message"])
 		case p["actionid"] == id && strings.EqualFold(p["event"], action+"Complete"):
-			t.board.End()
+			t.lines.End()
 			return nil
 		}
 		t.event(p)
@@ -266,50 +265,15 @@ func (t *talk) event(p packet) {
 		if t.cfg.Devices || strings.HasPrefix(exten, "_") || len(t.cfg.Contexts) > 0 && !slices.Contains(t.cfg.Contexts, context) {
 			return // a pattern is no line
 		}
-		t.part(exten, context, extension(p["status"]))
+		t.lines.Set(exten, context, extension(p["status"]))
 	case "DeviceStateChange":
-		technology, line := split(p["device"])
+		technology, line := asterisk.Split(p["device"])
 		known := slices.ContainsFunc(t.cfg.Technologies, func(name string) bool { return strings.EqualFold(name, technology) })
 		if t.cfg.Devices && known {
-			t.part(line, technology, device(p["state"]))
+			t.lines.Set(line, technology, asterisk.Device(p["state"]))
 		}
 	case "FullyBooted", "Reload":
 		// There may be more hints than before. The first one comes with each sign-in, before the list.
-		t.again = t.parts != nil
+		t.again = t.begun
 	}
 }
-
-// part notes what a line does in one place. The line does what weighs most.
-func (t *talk) part(line, place string, state presence.Line) {
-	all := t.parts[line]
-	if all == nil {
-		if state == presence.LineUnknown {
-			return
-		}
-		all = map[string]presence.Line{}
-		t.parts[line] = all
-	}
-	if state == presence.LineUnknown {
-		delete(all, place)
-	} else if _, there := all[place]; there || len(all) < maxPlaces {
-		all[place] = state
-	}
-	sum := presence.LineUnknown
-	for _, s := range all {
-		sum = max(sum, s)
-	}
-	if len(all) == 0 {
-		delete(t.parts, line)
-	}
-	err := t.board.Set(line, sum, time.Time{})
-	if err != nil {
-		delete(t.parts, line) // there are no more than the board has
-	}
-	if errors.Is(err, pbx.ErrFull) && !t.over {
-		t.over = true
-		t.cfg.Log.Warn("lines of a telephone switch are left out", "switch", t.cfg.Address, "err", err)
-	}
-}
-
-// maxPlaces bounds in how many contexts or technologies one line counts.
-const maxPlaces = 64

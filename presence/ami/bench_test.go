@@ -2,11 +2,12 @@ package ami
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 
-	"github.com/deskline/deskline/presence"
 	"github.com/deskline/deskline/presence/pbx"
+	"github.com/deskline/deskline/presence/pbx/asterisk"
 )
 
 // BenchmarkPicture_10000Lines reads the list of all hints of a large Asterisk.
@@ -21,18 +22,23 @@ func BenchmarkPicture_10000Lines(b *testing.B) {
 	b.SetBytes(int64(text.Len()))
 	for b.Loop() {
 		r := newReader(strings.NewReader(text.String()))
-		t := &talk{board: pbx.NewBoard(lines), parts: map[string]map[string]presence.Line{}}
-		t.board.Begin()
+		t := newTalk(lines)
+		t.lines.Begin()
 		for p, err := r.next(); err == nil; p, err = r.next() {
 			t.event(p)
 		}
-		t.board.End()
+		t.lines.End()
 	}
+}
+
+func newTalk(lines int) *talk {
+	b := pbx.NewBoard(lines)
+	return &talk{board: b, lines: asterisk.NewLines(b, "", slog.New(slog.DiscardHandler))}
 }
 
 // BenchmarkEvent takes one change.
 func BenchmarkEvent(b *testing.B) {
-	t := &talk{board: pbx.NewBoard(10), parts: map[string]map[string]presence.Line{}}
+	t := newTalk(10)
 	p := packet{"event": "ExtensionStatus", "exten": "2001", "context": "hints", "status": "0"}
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {

@@ -2,7 +2,6 @@ package ami
 
 import (
 	"strconv"
-	"strings"
 
 	"github.com/deskline/deskline/presence"
 )
@@ -33,28 +32,4 @@ func extension(status string) presence.Line {
 		return presence.LineIdle
 	}
 	return presence.LineUnknown // extenUnavailable, and what comes later
-}
-
-// device reads the State of DeviceStateChange.
-func device(state string) presence.Line {
-	switch strings.ToUpper(state) {
-	case "INUSE", "BUSY", "RINGINUSE":
-		return presence.LineInCall
-	case "ONHOLD":
-		return presence.LineHeld
-	case "RINGING":
-		return presence.LineRinging
-	case "NOT_INUSE":
-		return presence.LineIdle
-	}
-	return presence.LineUnknown // UNKNOWN, INVALID, UNAVAILABLE
-}
-
-// split takes a device apart: PJSIP/2001, Custom:2001.
-func split(device string) (technology, line string) {
-	at := strings.IndexAny(device, "/:")
-	if at < 0 {
-		return "", ""
-	}
-	return device[:at], device[at+1:]
 }
