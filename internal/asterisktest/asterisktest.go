@@ -41,6 +41,7 @@ const (
 type Config struct {
 	CertFile string // certificate and key of the manager interface over TLS, in one file; "" = no TLS
 	SIP      bool   // a telephone that SIPp is, with the hint 2010 and the device PJSIP/sipp
+	ARI      bool   // the REST interface, over TLS as well with a CertFile
 	Dialplan string // further lines for extensions.conf
 }
 
@@ -50,6 +51,7 @@ type PBX struct {
 	dir         string
 	install     install
 	port, sport int
+	http, https int // of the REST interface
 	sip, phone  int // of Asterisk and the telephone
 	cmd         *exec.Cmd
 	done        chan struct{} // closed when cmd has ended
@@ -62,7 +64,7 @@ func Start(t testing.TB, cfg Config) *PBX {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &PBX{t: t, dir: t.TempDir(), install: in, port: freePort(t), sport: freePort(t), sip: freePort(t), phone: freePort(t)}
+	p := &PBX{t: t, dir: t.TempDir(), install: in, port: freePort(t), sport: freePort(t), http: freePort(t), https: freePort(t), sip: freePort(t), phone: freePort(t)}
 	p.configure(cfg)
 	p.Start()
 	t.Cleanup(p.Kill)
@@ -251,6 +253,9 @@ nocolor = yes
 	}
 	p.write("etc/manager.conf", manager+fmt.Sprintf("[%s]\nsecret=%s\nread=system,call,reporting\nwrite=system,call,reporting\n", User, Secret)+
 		fmt.Sprintf("[%s]\nsecret=%s\nread=call\nwrite=reporting\n[%s]\nsecret=%s\nread=system\nwrite=system\n", Modest, Secret, Useless, Secret))
+	if cfg.ARI {
+		p.rest(cfg)
+	}
 	p.write("etc/logger.conf", "[general]\n[logfiles]\nmessages => notice,warning,error\n")
 	var plan strings.Builder
 	for line := 2001; line <= 2009; line++ {
@@ -287,15 +292,19 @@ func (c Config) hints() string {
 	return "[hints]\n"
 }
 
-// modules are those that a telephone needs in addition.
+// modules are those that a telephone and the REST interface need in addition.
 func (c Config) modules() []string {
-	if !c.SIP {
-		return nil
+	var all []string
+	if c.ARI {
+		all = restModules
 	}
-	return []string{
+	if !c.SIP {
+		return all
+	}
+	return append(slices.Clone(all),
 		"res_sorcery_config", "res_sorcery_memory", "res_sorcery_astdb", "res_pjproject", "res_pjsip", "res_pjsip_pubsub", "res_pjsip_session", "res_pjsip_sdp_rtp",
 		"res_pjsip_endpoint_identifier_user", "res_rtp_asterisk", "chan_pjsip", "codec_ulaw",
-	}
+	)
 }
 
 // loaded are the modules that tests need.

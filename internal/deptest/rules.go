@@ -53,7 +53,7 @@ var homes = []struct {
 	{"github.com/redis/go-redis", []string{"store/redis", "store/redis/live"}, "stores are interfaces to all others"},
 	{"modernc.org/sqlite", []string{"store/sqlite"}, "stores are interfaces to all others"},
 	{"database/sql", []string{"store/sqlite"}, "stores are interfaces to all others"},
-	{"github.com/coder/websocket", []string{"websocket", "presence/innovaphone/...", "presence/lines", "internal/xmpptest", "bench/..."}, "session knows no transport"},
+	{"github.com/coder/websocket", []string{"websocket", "presence/innovaphone/...", "presence/ari/...", "presence/lines", "internal/xmpptest", "bench/..."}, "session knows no transport"},
 	{"github.com/prometheus", []string{"admin", "app"}, "packages declare the counters they need as interfaces"},
 	{"github.com/xdg-go", []string{"xmpp/sasl"}, "mechanisms live in xmpp/sasl"},
 	{"github.com/go-ldap/ldap", []string{"ldap"}, "others see people, and auth.Directory"},

@@ -37,6 +37,7 @@ type Watch struct {
 
 	mu    sync.Mutex // guards all below
 	lines map[string]presence.Evidence
+	first map[string]presence.Evidence
 	seq   uint64
 	news  chan struct{} // closed with each piece of evidence
 }
@@ -44,7 +45,7 @@ type Watch struct {
 // Run runs a source until the test ends, or the function is called.
 func Run(t testing.TB, source presence.Source) (w *Watch, stop func()) {
 	t.Helper()
-	w = &Watch{t: t, lines: map[string]presence.Evidence{}, news: make(chan struct{})}
+	w = &Watch{t: t, lines: map[string]presence.Evidence{}, first: map[string]presence.Evidence{}, news: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	out, done := make(chan presence.Evidence), make(chan error, 1)
 	go func() {
@@ -82,6 +83,9 @@ func (w *Watch) put(e presence.Evidence) {
 		delete(w.lines, key)
 	} else {
 		w.lines[key] = e
+		if _, there := w.first[key]; !there {
+			w.first[key] = e
+		}
 	}
 	close(w.news)
 	w.news = make(chan struct{})
@@ -117,6 +121,27 @@ func (w *Watch) Await(item string, state presence.Line) presence.Evidence {
 		case <-tick.C:
 		case <-limit:
 			w.t.Fatalf("%s is not %v but %v; all: %s", item, state, w.Get(item).Line, w)
+		}
+	}
+}
+
+// First waits until something is told of a line, and returns what was told first.
+func (w *Watch) First(item string) presence.Evidence {
+	w.t.Helper()
+	user, _, _ := strings.Cut(item, "@")
+	limit := time.After(patience)
+	for {
+		w.mu.Lock()
+		news := w.news
+		e, there := w.first[item+" "+user]
+		w.mu.Unlock()
+		if there {
+			return e
+		}
+		select {
+		case <-news:
+		case <-limit:
+			w.t.Fatalf("nothing is told of %s", item)
 		}
 	}
 }
