@@ -26,8 +26,9 @@ type wish struct {
 
 // switches are the telephone switches that tell what lines do.
 type switches struct {
-	n    *node
-	wake chan struct{}
+	n     *node
+	wake  chan struct{}
+	trial bool // they are asked for the full picture alone
 
 	mu      sync.Mutex // guards all below
 	wanted  []wish
@@ -197,6 +198,7 @@ func (n *node) switchMetrics() []admin.Labelled {
 // trySwitches signs in to each switch and counts its lines, for a check.
 func trySwitches(ctx context.Context, cfg configs.Config) []CheckResult {
 	s := newSwitches(&node{log: discard()})
+	s.trial = true
 	all, err := s.prepare(cfg)
 	if err != nil {
 		return []CheckResult{{Name: "presence", Err: err}}
@@ -211,7 +213,7 @@ func trySwitches(ctx context.Context, cfg configs.Config) []CheckResult {
 		}
 		results[i] = CheckResult{Name: w.key, Detail: fmt.Sprintf("%s, %d lines", w.cfg.Name, lines), Err: err}
 		if err == nil && lines == 0 && !strings.HasPrefix(w.cfg.Name, "freeswitch:") { // which knows none while nobody calls
-			results[i].Warning = "it tells of no lines: look at contexts and watch, or lines"
+			results[i].Warning = "it tells of no lines: look at contexts, watch, technologies and devices, or lines"
 		}
 	}
 	return results

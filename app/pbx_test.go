@@ -31,16 +31,40 @@ func withAsterisk(t *testing.T, p *asterisktest.PBX, change func(*configs.Asteri
 		change(&one)
 	}
 	return func(c *configs.Config) {
-		c.Presence.Lines = []string{"2001=alice"}
+		c.Presence.Lines = []string{"2001=alice", "2001@phones=alice"}
 		c.Presence.Asterisk = []configs.Asterisk{one}
+	}
+}
+
+// byREST has an Asterisk asked by its REST interface, which tells of no hints.
+func byREST(p *asterisktest.PBX) func(*configs.Asterisk) {
+	return func(a *configs.Asterisk) {
+		a.Kind, a.Address = "ari", strings.TrimSuffix(strings.TrimPrefix(p.ARI(), "http://"), "/ari")
+		a.Devices = []string{"Local/2001@phones"}
 	}
 }
 
 // TestAsterisk has a contact see calls at a real Asterisk, which dies, comes back and hangs.
 func TestAsterisk(t *testing.T) {
 	t.Parallel()
-	p := asterisktest.Start(t, asterisktest.Config{})
-	s := start(t, withAsterisk(t, p, func(a *configs.Asterisk) { a.Expires, a.Ping = 2*time.Second, 500*time.Millisecond }))
+	for kind, change := range map[string]func(*asterisktest.PBX) func(*configs.Asterisk){
+		"ami": func(*asterisktest.PBX) func(*configs.Asterisk) { return func(*configs.Asterisk) {} },
+		"ari": byREST,
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			p := asterisktest.Start(t, asterisktest.Config{ARI: kind == "ari"})
+			seenAt(t, p, withAsterisk(t, p, func(a *configs.Asterisk) {
+				a.Expires, a.Ping = 2*time.Second, 500*time.Millisecond
+				change(p)(a)
+			}))
+		})
+	}
+}
+
+func seenAt(t *testing.T, p *asterisktest.PBX, with func(*configs.Config)) {
+	t.Helper()
+	s := start(t, with)
 	_, bob := s.watching()
 	p.Call("2001")
 	bob.sees(onThePhone)
@@ -74,7 +98,7 @@ func TestAsterisk(t *testing.T) {
 // TestAsteriskChecked tries Asterisk without a node.
 func TestAsteriskChecked(t *testing.T) {
 	t.Parallel()
-	p := asterisktest.Start(t, asterisktest.Config{})
+	p := asterisktest.Start(t, asterisktest.Config{ARI: true})
 	for name, tt := range map[string]struct {
 		change func(*configs.Asterisk)
 		want   string
@@ -82,6 +106,7 @@ func TestAsteriskChecked(t *testing.T) {
 		"fine":     {nil, " lines"},
 		"no lines": {func(a *configs.Asterisk) { a.Contexts = []string{"elsewhere"} }, "it tells of no lines"},
 		"wrong":    {func(a *configs.Asterisk) { a.User = "nobody" }, "Authentication failed"},
+		"REST":     {byREST(p), "asterisk:main, 1 lines"},
 		"no file":  {func(a *configs.Asterisk) { a.PasswordFile += "x" }, "presence.asterisk[0].password_file: open"},
 	} {
 		t.Run(name, func(t *testing.T) {

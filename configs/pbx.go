@@ -8,50 +8,6 @@ import (
 	"time"
 )
 
-// Asterisk is a telephone switch that tells what lines do by its manager interface, one of presence.asterisk.
-type Asterisk struct {
-	Name         string        `key:"name"`          // of the source; "" = the host of address
-	Address      string        `key:"address"`       // host or host:port
-	TLS          bool          `key:"tls"`           //
-	CAFile       string        `key:"ca_file"`       // PEM; "" = the system's
-	ServerName   string        `key:"server_name"`   // in its certificate; "" = the host of address
-	User         string        `key:"user"`          //
-	PasswordFile string        `key:"password_file"` //
-	Watch        string        `key:"watch"`         // hints or devices
-	Contexts     []string      `key:"contexts"`      // of hints; empty = all
-	Technologies []string      `key:"technologies"`  // of devices
-	Prefix       string        `key:"prefix"`        // in front of lines that are digits only
-	Domain       string        `key:"domain"`        // behind lines
-	Expires      time.Duration `key:"expires" min:"5s" max:"1h"`
-	Ping         time.Duration `key:"ping" min:"1s" max:"5m"`
-	Resync       time.Duration `key:"resync" min:"10s" max:"24h"`
-	MaxLines     int           `key:"max_lines" min:"1" max:"1000000"`
-}
-
-func (Asterisk) item() any {
-	return Asterisk{
-		Watch: "hints", Technologies: []string{"PJSIP", "SIP", "IAX2", "SCCP", "DAHDI"},
-		Expires: time.Minute, Ping: 10 * time.Second, Resync: 5 * time.Minute, MaxLines: 50000,
-	}
-}
-
-// Port of the manager interface, if none is written.
-func (a Asterisk) port() string {
-	if a.TLS {
-		return "5039"
-	}
-	return "5038"
-}
-
-// HostPort is the address with its port.
-func (a Asterisk) HostPort() string { return withPort(a.Address, a.port()) }
-
-// ID is the name of the source in the configuration.
-func (a Asterisk) ID() string { return nameOr(a.Name, a.Address) }
-
-// Host is the name to be found in the certificate.
-func (a Asterisk) Host() string { return nameOr(a.ServerName, a.Address) }
-
 // FreeSWITCH is a telephone switch that tells what lines do by its event socket, one of presence.freeswitch.
 type FreeSWITCH struct {
 	Name         string        `key:"name"`          // of the source; "" = the host of address
@@ -106,16 +62,7 @@ func (l *loader) checkSwitches() {
 	l.checkItemBounds("presence.freeswitch", reflect.ValueOf(p.FreeSWITCH))
 	names := map[string]bool{}
 	for i, a := range p.Asterisk {
-		key := func(name string) string { return itemPath("presence.asterisk", i, name) }
-		l.checkSwitch(key, names, a.ID(), a.Address, a.Prefix, a.Domain)
-		l.checkSignIn(key, a.User, a.PasswordFile, true)
-		l.checkTimes(key, a.TLS, a.CAFile+a.ServerName, a.Ping, a.Expires)
-		if a.Watch != "hints" && a.Watch != "devices" {
-			l.add(key("watch"), "%q is none of hints, devices", a.Watch)
-		}
-		if a.Watch == "devices" && len(a.Technologies) == 0 {
-			l.add(key("technologies"), "is empty, no device could be told of")
-		}
+		l.checkAsterisk(func(name string) string { return itemPath("presence.asterisk", i, name) }, names, a)
 	}
 	names = map[string]bool{}
 	for i, f := range p.FreeSWITCH {
@@ -123,12 +70,17 @@ func (l *loader) checkSwitches() {
 		l.checkSwitch(key, names, f.ID(), f.Address, f.Prefix, f.Domain)
 		l.checkSignIn(key, f.User, f.PasswordFile, false)
 		l.checkTimes(key, f.TLS, f.CAFile+f.ServerName, f.Ping, f.Expires)
-		if f.Plain != "loopback" && f.Plain != "any" {
-			l.add(key("plain"), "%q is none of loopback, any", f.Plain)
-		}
-		if host := nameOr("", f.Address); f.Plain == "loopback" && !f.TLS && f.Address != "" && !loopback(host) {
-			l.add(key("address"), "%s would get the password as it is: reach it through a tunnel with TLS or on this machine, or set plain to any", host)
-		}
+		l.checkPlain(key, f.Plain, f.Address, f.TLS, "reach it through a tunnel with TLS or on this machine")
+	}
+}
+
+// checkPlain checks where to a password may go as it is.
+func (l *loader) checkPlain(key func(string) string, plain, address string, secure bool, better string) {
+	if plain != "loopback" && plain != "any" {
+		l.add(key("plain"), "%q is none of loopback, any", plain)
+	}
+	if host := nameOr("", address); plain == "loopback" && !secure && address != "" && !loopback(host) {
+		l.add(key("address"), "%s would get the password as it is: %s, or set plain to any", host, better)
 	}
 }
 

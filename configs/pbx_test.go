@@ -32,8 +32,26 @@ presence:
 		t.Errorf("%+v %v", cfg2.Presence.FreeSWITCH, err)
 	}
 	a := cfg.Presence.Asterisk
-	if a[0].Watch != "hints" || a[0].Expires != time.Minute || a[1].Watch != "devices" || a[1].Prefix != "+4930" || len(a[1].Technologies) != 5 {
+	if a[0].OfDevices() || a[0].Kind != "ami" || a[0].Expires != time.Minute || !a[1].OfDevices() || a[1].Prefix != "+4930" || len(a[1].Technologies) != 5 {
 		t.Errorf("%+v", a)
+	}
+}
+
+func TestAsteriskByREST(t *testing.T) {
+	cfg, err := configs.Parse([]byte(`
+presence:
+  asterisk:
+    - {kind: ari, address: 127.0.0.1, user: desk, password_file: /run/a}
+    - {kind: ari, address: pbx.example.com, tls: true, path: /asterisk/ari, user: desk, password_file: /run/a, watch: devices, devices: ["Custom:2001"]}
+    - {kind: ari, address: "[2001:db8::1]:80", plain: any, user: desk, password_file: /run/a, app: desk_2}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"http://127.0.0.1:8088/ari", "https://pbx.example.com:8089/asterisk/ari", "http://[2001:db8::1]:80/ari"} {
+		if a := cfg.Presence.Asterisk[i]; a.URL() != want || !a.OfDevices() {
+			t.Errorf("%s, want %s", a.URL(), want)
+		}
 	}
 }
 
@@ -64,6 +82,17 @@ func TestSwitchesRefused(t *testing.T) {
 		"no lines":      {"presence: {innovaphone: [{url: 'wss://pbx', password_file: f}]}", "presence.innovaphone[0].lines: is empty"},
 		"bad lines":     {"presence: {innovaphone: [{url: 'wss://pbx', password_file: f, lines: ['9-1']}]}", `presence.innovaphone[0].lines: "9-1" is no range`},
 		"same URL":      {"presence: {innovaphone: [{url: 'wss://pbx', password_file: f, lines: ['1']}, {url: 'wss://pbx/x', password_file: f, lines: ['1']}]}", `presence.innovaphone[1].name: "pbx" is there twice`},
+		"kind":          {good + "kind: http}]}", `presence.asterisk[0].kind: "http" is none of ami, ari`},
+		"other's keys":  {good + "devices: ['Custom:1']}]}", "presence.asterisk[0].devices: is for kind: ari"},
+		"REST, plain":   {good + "kind: ari}]}", "presence.asterisk[0].address: pbx would get the password as it is: set tls"},
+		"REST, what":    {good + "kind: ari, plain: all}]}", `presence.asterisk[0].plain: "all" is none of loopback, any`},
+		"REST, hints":   {good + "kind: ari, tls: true, watch: hints}]}", "presence.asterisk[0].watch: and contexts: the REST interface tells of no hints"},
+		"REST, context": {good + "kind: ari, tls: true, contexts: [a]}]}", "presence.asterisk[0].watch: and contexts"},
+		"REST, app":     {good + "kind: ari, tls: true, app: 'a,b'}]}", `presence.asterisk[0].app: "a,b" is no name of an app`},
+		"REST, path":    {good + "kind: ari, tls: true, path: ari}]}", `presence.asterisk[0].path: "ari" is no path such as /ari`},
+		"REST, devices": {good + "kind: ari, tls: true, devices: ['2001']}]}", `presence.asterisk[0].devices: "2001" is no device such as`},
+		"REST, user":    {"presence: {asterisk: [{kind: ari, address: '::1', user: 'a:b', password_file: f}]}", "presence.asterisk[0].user: has a colon"},
+		"REST, nothing": {good + "kind: ari, tls: true, technologies: []}]}", "presence.asterisk[0].technologies: is empty"},
 		"lines at most": {good + "max_lines: 0}]}", "presence.asterisk[0].max_lines: 0 is below 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
