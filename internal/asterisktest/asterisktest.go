@@ -145,22 +145,6 @@ func (p *PBX) Call(line string) {
 	p.Command("channel originate Local/" + line + "@phones/n application Wait 600")
 }
 
-// Dial has the telephone SIPp call line 2001 and hang up after a time. It returns at once.
-func (p *PBX) Dial(talk time.Duration) {
-	p.t.Helper()
-	path, err := exec.LookPath("sipp")
-	if err != nil {
-		p.t.Fatal("sipp is missing: run scripts/install.sh, or apt-get install sip-tester")
-	}
-	cmd := exec.CommandContext(p.t.Context(), path, "-sn", "uac", "-s", "2001", "-i", "127.0.0.1", "-p", strconv.Itoa(p.phone), "-m", "1",
-		"-d", strconv.FormatInt(talk.Milliseconds(), 10), "-nostdin", local(p.sip))
-	cmd.Dir = p.dir
-	if err := cmd.Start(); err != nil {
-		p.t.Fatal(err)
-	}
-	p.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }) // it may have ended
-}
-
 // Hangup ends all calls.
 func (p *PBX) Hangup() {
 	p.t.Helper()

@@ -86,7 +86,8 @@ type talk struct {
 	board *pbx.Board
 	lines *asterisk.Lines
 
-	shown   picture                  // the last full one
+	calls   *calls
+	shown   map[string]sight         // by device; nil = there was no full picture yet
 	touched map[string]presence.Line // by device, since the next one was begun; nil = none was
 	also    map[string]struct{}      // devices that events told of and lists do not
 }
@@ -108,7 +109,7 @@ func (c *Client) Talk(ctx context.Context, b *pbx.Board) error {
 		}
 	}()
 	t := &talk{
-		cfg: c.cfg, rest: r, conn: conn, heard: heard, board: b, lines: asterisk.NewLines(b, c.cfg.URL, c.cfg.Log), also: map[string]struct{}{},
+		cfg: c.cfg, rest: r, conn: conn, heard: heard, board: b, lines: asterisk.NewLines(b, c.cfg.URL, c.cfg.Log), calls: newCalls(), also: map[string]struct{}{},
 	}
 	return t.watch(ctx)
 }
@@ -131,6 +132,7 @@ func (t *talk) watch(ctx context.Context) error {
 	pongs, looks := make(chan error, 1), make(chan seen, 1)
 	look := func() {
 		t.touched = map[string]presence.Line{}
+		t.calls.begin()
 		further := t.further()
 		errands.Go(func() {
 			p, err := t.look(ctx, further)
@@ -191,17 +193,22 @@ func (t *talk) show(p picture) error {
 		}
 	}
 	for device, state := range t.touched {
-		p[device] = sight{state, p[device].listed}
+		p.devices[device] = sight{state, p.devices[device].listed}
 	}
-	t.touched, t.shown = nil, p
+	t.touched, t.shown = nil, p.devices
 	t.lines.Begin()
-	for device, s := range p {
-		technology, line := asterisk.Split(device)
-		t.lines.Set(line, technology, s.state)
+	for device, s := range t.shown {
+		if s.listed {
+			t.calls.list(device, p.channels[device])
+		}
+		t.set(device)
 		if s.listed || s.state == presence.LineUnknown {
 			delete(t.also, device)
+		} else {
+			t.also[device] = struct{}{}
 		}
 	}
+	t.calls.done()
 	t.lines.End()
 	return nil
 }

@@ -117,7 +117,7 @@ func TestLost(t *testing.T) {
 	w.Await("2001", presence.LineUnknown)
 }
 
-// TestReadOnly has a user who may not subscribe hear all events.
+// TestReadOnly has a user who may not subscribe hear all events, also what telephones hold.
 func TestReadOnly(t *testing.T) {
 	t.Parallel()
 	p := aritest.Start(t, "deskline", password, "PJSIP/2001")
@@ -126,6 +126,14 @@ func TestReadOnly(t *testing.T) {
 	for range 2 {
 		w.Await("2001", presence.LineIdle)
 		p.Device("PJSIP/2001", "INUSE")
+		w.Await("2001", presence.LineInCall)
+		p.Channel("ChannelHold", "1795300381.2", "PJSIP/2001")
+		w.Await("2001", presence.LineHeld)
+		p.Channel("ChannelCreated", "1795300381.3", "PJSIP/2001") // another call
+		w.Await("2001", presence.LineInCall)
+		p.Channel("ChannelDestroyed", "1795300381.3", "PJSIP/2001")
+		w.Await("2001", presence.LineHeld)
+		p.Channel("ChannelUnhold", "1795300381.2", "PJSIP/2001")
 		w.Await("2001", presence.LineInCall)
 		p.Restart()
 		p.Lose("PJSIP/2001", "NOT_INUSE")

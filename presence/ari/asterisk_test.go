@@ -98,6 +98,20 @@ func TestAsteriskTelephone(t *testing.T) {
 	w.Await("sipp", presence.LineIdle)
 }
 
+// TestAsteriskHold has a real telephone hold its call, which all events tell and device states do not.
+func TestAsteriskHold(t *testing.T) {
+	t.Parallel()
+	p := asterisktest.Start(t, asterisktest.Config{ARI: true, SIP: true})
+	cfg := at(p)
+	cfg.User = asterisktest.Modest
+	w, _ := pbxtest.Run(t, source(t, cfg))
+	w.Await("sipp", presence.LineIdle)
+	p.DialAndHold(2 * time.Second)
+	for _, state := range []presence.Line{presence.LineInCall, presence.LineHeld, presence.LineInCall, presence.LineIdle} {
+		w.Await("sipp", state)
+	}
+}
+
 func joined(t *testing.T, ca *ldaptest.CA) string {
 	t.Helper()
 	cert, key := ca.Issue(t, "localhost")

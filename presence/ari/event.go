@@ -19,12 +19,14 @@ const (
 	maxMessage = 1 << 20 // bytes of one event; those of channels may carry variables
 	maxTouched = 200_000 // devices of which events tell while a full picture is asked for
 	maxAlso    = 10_000  // devices that are in no list
+	maxDevice  = 300     // bytes of a name
 )
 
 // event is what Asterisk tells, as far as it matters here.
 type event struct {
-	Type   string      `json:"type"`
-	Device deviceState `json:"device_state"`
+	Type    string      `json:"type"`
+	Device  deviceState `json:"device_state"`
+	Channel channel     `json:"channel"`
 }
 
 // deviceState is what a device does.
@@ -58,9 +60,14 @@ func (t *talk) hear(h pbx.Heard[event]) error {
 	if h.Err != nil {
 		return h.Err
 	}
-	switch h.What.Type {
+	switch e := h.What; e.Type {
 	case "DeviceStateChanged":
-		return t.change(h.What.Device.Name, asterisk.Device(h.What.Device.State))
+		return t.change(e.Device.Name, asterisk.Device(e.Device.State))
+	case "ChannelCreated", "ChannelHold", "ChannelUnhold", "ChannelDestroyed": // to those who hear all events
+		if device := e.Channel.device(); t.cfg.wants(device) {
+			t.calls.event(e.Type, e.Channel, device)
+			t.set(device)
+		}
 	case "ApplicationReplaced": // Asterisk leaves the connection open, and silent
 		return fmt.Errorf("%w: another program has signed in as the app %s, give each a name of its own", pbx.ErrRefused, t.cfg.App)
 	}
@@ -78,17 +85,37 @@ func (t *talk) change(device string, state presence.Line) error {
 		}
 		t.touched[device] = state
 	}
-	if _, there := t.shown[device]; !there && len(t.also) < maxAlso {
+	if t.shown == nil { // nothing is told yet
+		return nil
+	}
+	s, there := t.shown[device]
+	if !there && len(t.also) >= maxAlso {
+		return nil
+	}
+	if !there {
 		t.also[device] = struct{}{}
 	}
-	technology, line := asterisk.Split(device)
-	t.lines.Set(line, technology, state)
+	t.shown[device] = sight{state, s.listed}
+	t.set(device)
 	return nil
+}
+
+// set has a device shown as it is. One in a call may hold it.
+func (t *talk) set(device string) {
+	s, there := t.shown[device]
+	if !there {
+		return
+	}
+	if s.state == presence.LineInCall && t.calls.held(device) {
+		s.state = presence.LineHeld
+	}
+	technology, line := asterisk.Split(device)
+	t.lines.Set(line, technology, s.state)
 }
 
 // wants reports whether a device is to be told of.
 func (c *Config) wants(device string) bool {
 	technology, line := asterisk.Split(device)
-	return line != "" && (slices.ContainsFunc(c.Technologies, func(name string) bool { return strings.EqualFold(name, technology) }) ||
+	return line != "" && len(device) <= maxDevice && (slices.ContainsFunc(c.Technologies, func(name string) bool { return strings.EqualFold(name, technology) }) ||
 		slices.Contains(c.Devices, device))
 }

@@ -16,9 +16,10 @@ func FuzzEvent(f *testing.F) {
 	f.Add([]byte(`{"type":"DeviceStateChanged","application":"deskline","timestamp":"2026-11-21T22:33:01.067+0000","device_state":{"name":"PJSIP/2001","state":"INUSE"},"asterisk_id":"02:fc:00:00:00:01"}`))
 	f.Add([]byte(`{"type":"ApplicationReplaced","timestamp":"2026-11-21T22:32:26.252+0000","application":"deskline"}`))
 	f.Add([]byte("{\"type\":\"DeviceStateChanged\",\"device_state\":{\"name\":\"Custom:\",\"state\":1}}\n{\"type\":\"x\"}"))
+	f.Add([]byte("{\"type\":\"ChannelHold\",\"channel\":{\"id\":\"1\",\"name\":\"PJSIP/2001-1\"}}\n{\"type\":\"ChannelDestroyed\",\"channel\":{\"id\":\"1\",\"name\":\"PJSIP/2002-1\"}}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		b := pbx.NewBoard(100)
-		k := &talk{cfg: Config{Technologies: []string{"PJSIP", "Custom"}}, board: b, lines: asterisk.NewLines(b, "", slog.New(slog.DiscardHandler)), also: map[string]struct{}{}}
+		k := &talk{cfg: Config{Technologies: []string{"PJSIP", "Custom"}}, board: b, lines: asterisk.NewLines(b, "", slog.New(slog.DiscardHandler)), calls: newCalls(), also: map[string]struct{}{}}
 		k.touched = map[string]presence.Line{}
 		for row := range strings.SplitSeq(string(data), "\n") {
 			e, err := parse([]byte(row))
@@ -29,11 +30,20 @@ func FuzzEvent(f *testing.F) {
 				t.Errorf("%q is an error", row)
 			}
 		}
-		p := picture{"PJSIP/2001": {listed: true}}
+		p := picture{devices: map[string]sight{"PJSIP/2001": {listed: true}}, channels: map[string][]string{"PJSIP/2001": {"1"}}}
 		if err := k.show(p); err != nil {
 			t.Error(err)
 		}
-		for device := range p {
+		n := 0
+		for device, all := range k.calls.devices {
+			if n += len(all); len(all) == 0 {
+				t.Errorf("%q has no calls", device)
+			}
+		}
+		if n != len(k.calls.of) {
+			t.Errorf("%d calls at devices, %d in all", n, len(k.calls.of))
+		}
+		for device := range k.shown {
 			if !k.cfg.wants(device) {
 				t.Errorf("%q is there", device)
 			}

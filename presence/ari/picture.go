@@ -14,8 +14,11 @@ import (
 // atOnce is how many devices Asterisk is asked for at a time; it has 100 connections for all its clients.
 const atOnce = 4
 
-// picture is what devices do.
-type picture map[string]sight
+// picture is what devices do, and what channels endpoints have.
+type picture struct {
+	devices  map[string]sight
+	channels map[string][]string
+}
 
 // sight is what one device does, and whether it is in one of Asterisk's lists.
 type sight struct {
@@ -59,45 +62,48 @@ func (t *talk) further() []string {
 func (t *talk) look(ctx context.Context, further []string) (picture, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.Timeout)
 	defer cancel()
-	p, ask := picture{}, []string{}
+	p, ask := picture{map[string]sight{}, map[string][]string{}}, []string{}
 	err := list(ctx, t.rest, "endpoints", func(e endpoint) {
 		device := e.Technology + "/" + e.Resource
-		if _, there := p[device]; there || !t.cfg.wants(device) {
+		if _, there := p.devices[device]; there || !t.cfg.wants(device) {
 			return
 		}
 		state, ok := e.settled()
-		if p[device] = (sight{state, true}); !ok {
+		if p.devices[device] = (sight{state, true}); !ok {
 			ask = append(ask, device)
+		}
+		if len(e.Channels) > 0 {
+			p.channels[device] = e.Channels
 		}
 	})
 	if err != nil {
-		return nil, err
+		return p, err
 	}
 	err = list(ctx, t.rest, "deviceStates", func(d deviceState) { // those that are set by this interface
 		if t.cfg.wants(d.Name) {
-			p[d.Name] = sight{asterisk.Device(d.State), true}
+			p.devices[d.Name] = sight{asterisk.Device(d.State), true}
 		}
 	})
 	if err != nil {
-		return nil, err
+		return p, err
 	}
 	for _, device := range further {
-		if _, there := p[device]; !there {
-			p[device] = sight{}
+		if _, there := p.devices[device]; !there {
+			p.devices[device] = sight{}
 			ask = append(ask, device)
 		}
 	}
-	if err := t.ask(ctx, p, ask); err != nil {
-		return nil, err
+	if err := t.ask(ctx, p.devices, ask); err != nil {
+		return p, err
 	}
 	if err := t.conn.Ping(ctx); err != nil {
-		return nil, fmt.Errorf("full picture: %w", errSilent)
+		return p, fmt.Errorf("full picture: %w", errSilent)
 	}
 	return p, nil
 }
 
 // ask asks what devices do, one by one.
-func (t *talk) ask(ctx context.Context, p picture, devices []string) error {
+func (t *talk) ask(ctx context.Context, p map[string]sight, devices []string) error {
 	states := make([]presence.Line, len(devices))
 	g, within := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)

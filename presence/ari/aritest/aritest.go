@@ -147,6 +147,20 @@ func (p *PBX) event(device, state string) {
 	}
 }
 
+// Channel tells of a channel of a device, such as ChannelHold, to those who hear all events.
+func (p *PBX) Channel(kind, id, device string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name, a := range p.apps {
+		if a.all {
+			p.say(a, map[string]any{
+				"type": kind, "timestamp": "2026-11-21T22:33:03.073+0000", "application": name,
+				"channel": map[string]any{"id": id, "name": device + "-00000000", "state": "Up", "protocol_id": "1-28399@127.0.0.1"},
+			})
+		}
+	}
+}
+
 func (p *PBX) say(a *app, what any) {
 	data, err := json.Marshal(what)
 	if err != nil {
