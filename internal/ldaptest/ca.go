@@ -69,6 +69,32 @@ func (ca *CA) Issue(t testing.TB, name string) (certFile, keyFile string) {
 	return ca.write(t, name+".pem", "CERTIFICATE", der), ca.write(t, name+".key", "PRIVATE KEY", keyDER)
 }
 
+// Joined writes a certificate for a name, and its key, into one file.
+func (ca *CA) Joined(t testing.TB, name string) (file string) {
+	t.Helper()
+	var all []byte
+	certFile, keyFile := ca.Issue(t, name)
+	for _, f := range []string{certFile, keyFile} {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, data...)
+	}
+	file = filepath.Join(ca.dir, name+".joined.pem")
+	if err := os.WriteFile(file, all, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// Roots has the authority alone.
+func (ca *CA) Roots() *x509.CertPool {
+	roots := x509.NewCertPool()
+	roots.AddCert(ca.cert)
+	return roots
+}
+
 func (ca *CA) write(t testing.TB, name, kind string, der []byte) string {
 	t.Helper()
 	file := filepath.Join(ca.dir, name)

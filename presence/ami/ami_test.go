@@ -5,11 +5,8 @@ package ami_test
 import (
 	"bytes"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -33,57 +30,19 @@ func source(t *testing.T, cfg ami.Config) *pbx.Source {
 func TestAsterisk(t *testing.T) {
 	t.Parallel()
 	p := asterisktest.Start(t, asterisktest.Config{})
-	p.Device("2003", "ONHOLD")
-	p.Device("2004", "UNAVAILABLE")
+	pbxtest.Before(p)
 	w, _ := pbxtest.Run(t, source(t, ami.Config{Address: p.AMI(), Ping: 400 * time.Millisecond}))
-	w.Await("2003", presence.LineHeld) // the full picture
-	w.Await("2002", presence.LineIdle)
-	w.Await("2004", presence.LineUnknown) // a telephone that is not there
-
-	p.Call("2001")
-	w.Await("2001", presence.LineInCall)
-	p.Device("2002", "RINGING")
-	w.Await("2002", presence.LineRinging)
-	p.Device("2002", "RINGINUSE")
-	w.Await("2002", presence.LineInCall)
-	p.Device("2003", "UNAVAILABLE")
-	w.Await("2003", presence.LineUnknown)
-	p.Hangup()
-	w.Await("2001", presence.LineIdle)
-	p.Call("2001")
-	w.Renewed(w.Await("2001", presence.LineInCall)) // for as long as Asterisk lives
-
-	p.Kill()
-	w.Await("2001", presence.LineUnknown)
-	p.Start()
-	p.Device("2003", "INUSE")
-	w.Await("2003", presence.LineInCall)
-	p.Call("2001")
-	w.Await("2001", presence.LineInCall)
-
-	p.Freeze()
-	w.Await("2001", presence.LineUnknown)
-	p.Thaw()
-	w.Await("2001", presence.LineInCall)
-	p.Hangup()
-	w.Await("2001", presence.LineIdle)
+	w.Life(p, "2001")
 }
 
 // TestAsteriskTLS has devices told over TLS, to a user who may do no more than needed.
 func TestAsteriskTLS(t *testing.T) {
 	t.Parallel()
 	ca := ldaptest.NewCA(t)
-	cert, key := ca.Issue(t, "localhost")
-	p := asterisktest.Start(t, asterisktest.Config{CertFile: joined(t, cert, key)})
-	pem, err := os.ReadFile(ca.File)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem)
+	p := asterisktest.Start(t, asterisktest.Config{CertFile: ca.Joined(t, "localhost")})
 	var log bytes.Buffer
 	w, stop := pbxtest.Run(t, source(t, ami.Config{
-		Address: p.AMITLS(), TLS: &tls.Config{RootCAs: roots, ServerName: "localhost", MinVersion: tls.VersionTLS12}, User: asterisktest.Modest,
+		Address: p.AMITLS(), TLS: &tls.Config{RootCAs: ca.Roots(), ServerName: "localhost", MinVersion: tls.VersionTLS12}, User: asterisktest.Modest,
 		Devices: true, Technologies: []string{"local", "Custom"}, Resync: 300 * time.Millisecond, Log: slog.New(slog.NewTextHandler(&log, nil)),
 	}))
 	p.Device("2002", "BUSY")
@@ -113,23 +72,6 @@ func TestTelephone(t *testing.T) {
 	devices.Await("sipp", presence.LineInCall)
 	hints.Await("2010", presence.LineIdle)
 	devices.Await("sipp", presence.LineIdle)
-}
-
-func joined(t *testing.T, files ...string) string {
-	t.Helper()
-	var all []byte
-	for _, f := range files {
-		data, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, data...)
-	}
-	name := filepath.Join(t.TempDir(), "both.pem")
-	if err := os.WriteFile(name, all, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return name
 }
 
 // TestAsteriskRefuses holds what is said of a wrong secret, and of a user who may not do what is needed.

@@ -4,10 +4,7 @@ package ari_test
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -36,44 +33,11 @@ func TestAsterisk(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := asterisktest.Start(t, asterisktest.Config{ARI: true})
-			p.Device("2002", "NOT_INUSE")
-			p.Device("2003", "ONHOLD")
-			p.Device("2004", "UNAVAILABLE")
+			pbxtest.Before(p)
 			cfg := at(p)
 			cfg.User = user
 			w, _ := pbxtest.Run(t, source(t, cfg))
-			w.Await("2003", presence.LineHeld) // the full picture
-			w.Await("2002", presence.LineIdle)
-			w.Await("2001@phones", presence.LineIdle)
-			w.Await("2004", presence.LineUnknown) // a telephone that is not there
-
-			p.Call("2001")
-			w.Await("2001@phones", presence.LineInCall)
-			p.Device("2002", "RINGING")
-			w.Await("2002", presence.LineRinging)
-			p.Device("2002", "RINGINUSE")
-			w.Await("2002", presence.LineInCall)
-			p.Device("2003", "UNAVAILABLE")
-			w.Await("2003", presence.LineUnknown)
-			p.Hangup()
-			w.Await("2001@phones", presence.LineIdle)
-			p.Call("2001")
-			w.Renewed(w.Await("2001@phones", presence.LineInCall)) // for as long as Asterisk lives
-
-			p.Kill()
-			w.Await("2001@phones", presence.LineUnknown)
-			p.Start()
-			p.Device("2003", "INUSE")
-			w.Await("2003", presence.LineInCall)
-			p.Call("2001")
-			w.Await("2001@phones", presence.LineInCall)
-
-			p.Freeze()
-			w.Await("2001@phones", presence.LineUnknown)
-			p.Thaw()
-			w.Await("2001@phones", presence.LineInCall)
-			p.Hangup()
-			w.Await("2001@phones", presence.LineIdle)
+			w.Life(p, "2001@phones")
 		})
 	}
 }
@@ -82,15 +46,9 @@ func TestAsterisk(t *testing.T) {
 func TestAsteriskTelephone(t *testing.T) {
 	t.Parallel()
 	ca := ldaptest.NewCA(t)
-	p := asterisktest.Start(t, asterisktest.Config{ARI: true, SIP: true, CertFile: joined(t, ca)})
-	pem, err := os.ReadFile(ca.File)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem)
+	p := asterisktest.Start(t, asterisktest.Config{ARI: true, SIP: true, CertFile: ca.Joined(t, "localhost")})
 	cfg := at(p)
-	cfg.URL, cfg.TLS = p.ARITLS(), &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	cfg.URL, cfg.TLS = p.ARITLS(), &tls.Config{RootCAs: ca.Roots(), MinVersion: tls.VersionTLS12}
 	w, _ := pbxtest.Run(t, source(t, cfg))
 	w.Await("sipp", presence.LineIdle)
 	p.Dial(2 * time.Second)
@@ -110,24 +68,6 @@ func TestAsteriskHold(t *testing.T) {
 	for _, state := range []presence.Line{presence.LineInCall, presence.LineHeld, presence.LineInCall, presence.LineIdle} {
 		w.Await("sipp", state)
 	}
-}
-
-func joined(t *testing.T, ca *ldaptest.CA) string {
-	t.Helper()
-	cert, key := ca.Issue(t, "localhost")
-	var all []byte
-	for _, f := range []string{cert, key} {
-		data, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, data...)
-	}
-	name := filepath.Join(t.TempDir(), "both.pem")
-	if err := os.WriteFile(name, all, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return name
 }
 
 // TestAsteriskRefuses holds what is said of a wrong password and address, and that another of the same app is noticed.

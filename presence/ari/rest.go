@@ -20,7 +20,7 @@ import (
 
 const (
 	maxAnswer = 64 << 20 // bytes of a list
-	maxItems  = 500_000  // of a list
+	maxItems  = 200_000  // of a list
 	maxWords  = 4 << 10  // bytes of what is said of an error
 	idle      = 10 * time.Second
 )
