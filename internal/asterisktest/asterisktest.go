@@ -228,7 +228,9 @@ nocolor = yes
 	var modules strings.Builder
 	modules.WriteString("[modules]\nautoload=no\n")
 	for _, m := range slices.Concat(loaded, cfg.modules()) {
-		fmt.Fprintf(&modules, "load=%s.so\n", m)
+		if _, err := os.Stat(filepath.Join(in.modules, m+".so")); err == nil {
+			fmt.Fprintf(&modules, "load=%s.so\n", m)
+		}
 	}
 	p.write("etc/modules.conf", modules.String())
 	manager := fmt.Sprintf("[general]\nenabled=yes\nbindaddr=127.0.0.1\nport=%d\n", p.port)

@@ -2,9 +2,9 @@ package asterisktest
 
 import "fmt"
 
-// restModules are those of the REST interface.
+// restModules are those of the REST interface. Asterisk 16 has no res_websocket_client, which 22 needs.
 var restModules = []string{
-	"res_http_websocket", "res_stasis", "res_stasis_device_state", "res_ari", "res_ari_model", "res_ari_applications", "res_ari_asterisk", "res_ari_device_states",
+	"res_sorcery_config", "res_websocket_client", "res_http_websocket", "res_stasis", "res_stasis_device_state", "res_ari", "res_ari_model", "res_ari_applications", "res_ari_asterisk", "res_ari_device_states",
 	"res_ari_endpoints", "res_ari_events",
 }
 

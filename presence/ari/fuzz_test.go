@@ -2,13 +2,11 @@ package ari
 
 import (
 	"encoding/json"
-	"log/slog"
 	"strings"
 	"testing"
 
 	"github.com/deskline/deskline/presence"
 	"github.com/deskline/deskline/presence/pbx"
-	"github.com/deskline/deskline/presence/pbx/asterisk"
 )
 
 // FuzzEvent takes what a peer sends as events, while the full picture is asked for and after it.
@@ -18,8 +16,7 @@ func FuzzEvent(f *testing.F) {
 	f.Add([]byte("{\"type\":\"DeviceStateChanged\",\"device_state\":{\"name\":\"Custom:\",\"state\":1}}\n{\"type\":\"x\"}"))
 	f.Add([]byte("{\"type\":\"ChannelHold\",\"channel\":{\"id\":\"1\",\"name\":\"PJSIP/2001-1\"}}\n{\"type\":\"ChannelDestroyed\",\"channel\":{\"id\":\"1\",\"name\":\"PJSIP/2002-1\"}}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		b := pbx.NewBoard(100)
-		k := &talk{cfg: Config{Technologies: []string{"PJSIP", "Custom"}}, board: b, lines: asterisk.NewLines(b, "", slog.New(slog.DiscardHandler)), calls: newCalls(), also: map[string]struct{}{}}
+		k := newTalk(100)
 		k.touched = map[string]presence.Line{}
 		for row := range strings.SplitSeq(string(data), "\n") {
 			e, err := parse([]byte(row))

@@ -49,6 +49,22 @@ func (e endpoint) settled() (presence.Line, bool) {
 	return presence.LineUnknown, false
 }
 
+// endpoint takes one of the list. It returns the device if that has to be asked for.
+func (p picture) endpoint(c *Config, e endpoint) (ask string) {
+	device := e.Technology + "/" + e.Resource
+	if _, there := p.devices[device]; there || !c.wants(device) {
+		return ""
+	}
+	state, settled := e.settled()
+	if p.devices[device] = (sight{state, true}); !settled {
+		ask = device
+	}
+	if len(e.Channels) > 0 {
+		p.channels[device] = e.Channels
+	}
+	return ask
+}
+
 // further are the devices to be asked for that may be in no list.
 func (t *talk) further() []string {
 	all := slices.Clone(t.cfg.Devices)
@@ -64,16 +80,8 @@ func (t *talk) look(ctx context.Context, further []string) (picture, error) {
 	defer cancel()
 	p, ask := picture{map[string]sight{}, map[string][]string{}}, []string{}
 	err := list(ctx, t.rest, "endpoints", func(e endpoint) {
-		device := e.Technology + "/" + e.Resource
-		if _, there := p.devices[device]; there || !t.cfg.wants(device) {
-			return
-		}
-		state, ok := e.settled()
-		if p.devices[device] = (sight{state, true}); !ok {
+		if device := p.endpoint(&t.cfg, e); device != "" {
 			ask = append(ask, device)
-		}
-		if len(e.Channels) > 0 {
-			p.channels[device] = e.Channels
 		}
 	})
 	if err != nil {
