@@ -119,6 +119,13 @@ func (p *PBX) Device(device, state string) {
 	p.event(device, state)
 }
 
+// State is what a device does.
+func (p *PBX) State(device string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state(device)
+}
+
 // Event tells of a device what need not be so.
 func (p *PBX) Event(device, state string) {
 	p.mu.Lock()
@@ -309,14 +316,15 @@ func (p *PBX) events(w http.ResponseWriter, r *http.Request) {
 		write(w, http.StatusBadRequest, message("Missing parameter: app"))
 		return
 	}
+	p.mu.Lock() // the app is there before the client knows
 	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{OnPingReceived: func(ctx context.Context, _ []byte) bool {
 		p.halt(ctx)
 		return true
 	}})
 	if err != nil {
+		p.mu.Unlock()
 		return
 	}
-	p.mu.Lock()
 	p.sockets[c] = struct{}{}
 	a := p.apps[name]
 	if a == nil { // only then all events are added
