@@ -59,8 +59,8 @@ func TestAsteriskTLS(t *testing.T) {
 	}
 }
 
-// TestTelephone has a real telephone call at a real Asterisk, seen by its hint and as a device.
-func TestTelephone(t *testing.T) {
+// TestAsteriskTelephone has a real telephone call at a real Asterisk, seen by its hint and as a device.
+func TestAsteriskTelephone(t *testing.T) {
 	t.Parallel()
 	p := asterisktest.Start(t, asterisktest.Config{SIP: true})
 	hints, _ := pbxtest.Run(t, source(t, ami.Config{Address: p.AMI()}))
