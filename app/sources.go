@@ -189,6 +189,8 @@ func (n *node) sourceMetrics() []admin.Labelled {
 				}
 			}
 		}},
+		n.onLists("deskline_sip_list_members", "Members of each list subscribed to over SIP.", func(s sip.ListStatus) (float64, bool) { return float64(s.Members), true }),
+		n.onLists("deskline_sip_list_trouble", "1 for each list of which the SIP server tells nothing.", func(s sip.ListStatus) (float64, bool) { return 1, s.Trouble != "" }),
 		calendars("deskline_calendars", "Users whose calendars are asked for.", []string{"source"}, func(emit func(float64, ...string), source string, s calendar.Stats) {
 			emit(float64(s.Users), source)
 		}),
@@ -211,6 +213,20 @@ func (n *node) sourceMetrics() []admin.Labelled {
 func rising(l admin.Labelled) admin.Labelled {
 	l.Rises = true
 	return l
+}
+
+func (n *node) onLists(name, help string, read func(sip.ListStatus) (value float64, ok bool)) admin.Labelled {
+	return admin.Labelled{Name: name, Help: help, Labels: []string{"list"}, Read: func(emit func(float64, ...string)) {
+		phones := n.composing.phones.Load()
+		if phones == nil {
+			return
+		}
+		for list, status := range phones.Status().Lists {
+			if v, ok := read(status); ok {
+				emit(v, list)
+			}
+		}
+	}}
 }
 
 func (n *node) onPhones(read func(sip.Status) float64) func(emit func(float64, ...string)) {

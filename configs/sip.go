@@ -34,6 +34,7 @@ type SIPServer struct {
 	Server       string        `key:"server"`
 	Event        string        `key:"event"`
 	Lines        []string      `key:"lines"`
+	Lists        []string      `key:"lists"` // RFC 4662
 	From         string        `key:"from"`
 	User         string        `key:"user"`
 	PasswordFile string        `key:"password_file"`
@@ -44,7 +45,7 @@ func (SIPServer) item() any { return SIPServer{Event: "dialog", Expires: 5 * tim
 
 // Subscription is the server in the words of the sip package, without the password.
 func (s SIPServer) Subscription() sip.Subscription {
-	return sip.Subscription{Server: s.Server, Event: s.Event, Lines: s.Lines, From: s.From, User: s.User, Expires: s.Expires}
+	return sip.Subscription{Server: s.Server, Event: s.Event, Lines: s.Lines, Lists: s.Lists, From: s.From, User: s.User, Expires: s.Expires}
 }
 
 func defaultSIP() SIP {
@@ -106,8 +107,8 @@ func (l *loader) checkSIPServers(c SIP) {
 			l.add(itemPath(path, i, ""), "%v", err)
 			continue
 		}
-		if len(s.Lines) == 0 {
-			l.add(itemPath(path, i, "lines"), "is empty, name lines such as [\"2001\", \"2100-2199\"]")
+		if len(s.Lines) == 0 && len(s.Lists) == 0 {
+			l.add(itemPath(path, i, "lines"), "is empty, name lines such as [\"2001\", \"2100-2199\"], or lists of the server in lists")
 		}
 		if t, err := s.Subscription().Transport(); err == nil && !c.Speaks(t) {
 			l.add(itemPath(path, i, "server"), "needs %s in sip.transports, over which the server tells", t)

@@ -40,6 +40,8 @@ func TestSIPRefused(t *testing.T) {
 		"no URI":         {"sip: {subscribe: [{server: 'pbx', lines: ['1']}]}", "sip.subscribe[0]: server"},
 		"event":          {"sip: {subscribe: [{server: 'sip:pbx', event: mwi, lines: ['1']}]}", `event "mwi" is neither dialog nor presence`},
 		"no lines":       {"sip: {subscribe: [{server: 'sip:pbx'}]}", "sip.subscribe[0].lines: is empty"},
+		"a list":         {"sip: {subscribe: [{server: 'sip:pbx', lists: ['a b']}]}", `sip.subscribe[0]: lists "a b": no SIP`},
+		"a list twice":   {"sip: {subscribe: [{server: 'sip:pbx', lists: [a, a]}]}", `lists "a": is there twice`},
 		"a range":        {"sip: {subscribe: [{server: 'sip:pbx', lines: ['2-1']}]}", `lines "2-1": no range`},
 		"over what":      {"sip: {transports: [udp], subscribe: [{server: 'sips:pbx', lines: ['1']}]}", "sip.subscribe[0].server: needs tls in sip.transports"},
 		"no password":    {"sip: {subscribe: [{server: 'sip:pbx', lines: ['1'], user: a}]}", "sip.subscribe[0].password_file: and user go together"},

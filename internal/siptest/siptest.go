@@ -61,9 +61,10 @@ modparam("presence", "publ_cache", 2)
 modparam("presence", "min_expires", 1)
 modparam("presence_dialoginfo", "force_single_dialog", 0)
 modparam("presence_xml", "force_active", 1)
+LISTS
 request_route {
 	if (is_method("PUBLISH")) { handle_publish(); exit; }
-	if (is_method("SUBSCRIBE")) { handle_subscribe(); exit; }
+	if (is_method("SUBSCRIBE")) { SUBSCRIBED }
 	if (is_method("OPTIONS")) { sl_send_reply("200", "OK"); exit; }
 	sl_send_reply("405", "Method Not Allowed");
 }
@@ -73,14 +74,23 @@ request_route {
 // and TCP.
 func Kamailio(t testing.TB) *Server {
 	t.Helper()
+	return kamailio(t, "", "handle_subscribe(); exit;", nil)
+}
+
+func kamailio(t testing.TB, lists, subscribed string, fill func(db string)) *Server {
+	t.Helper()
 	s := &Server{t: t, dir: t.TempDir(), port: freePort(t)}
-	text := strings.NewReplacer("PORT", strconv.Itoa(s.port), "DIR", s.dir).Replace(config)
+	text := strings.NewReplacer("LISTS", lists, "SUBSCRIBED", subscribed).Replace(config)
+	text = strings.NewReplacer("PORT", strconv.Itoa(s.port), "DIR", s.dir).Replace(text)
 	if err := os.WriteFile(filepath.Join(s.dir, "kamailio.cfg"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	const tables = "/usr/share/kamailio/dbtext/kamailio"
 	if err := os.CopyFS(filepath.Join(s.dir, "db"), os.DirFS(tables)); err != nil {
 		t.Fatalf("%s: %v: run scripts/install.sh, or apt-get install kamailio kamailio-presence-modules", tables, err)
+	}
+	if fill != nil {
+		fill(filepath.Join(s.dir, "db"))
 	}
 	s.Start()
 	t.Cleanup(s.Kill)

@@ -24,21 +24,26 @@ var (
 	ErrTooLarge = errors.New("document too large")
 	// ErrDocument is for what is no document of its type.
 	ErrDocument = errors.New("malformed document")
+	// ErrType is for a document of a type that was not asked for.
+	ErrType = errors.New("unsupported type")
 )
 
 // cursor reads a document token by token within the bounds. Names are local:
 // implementations disagree about namespaces, RFC 4480's has several spellings.
 type cursor struct {
-	d        *xml.Decoder
-	path     []string
-	elements int
+	d    *xml.Decoder
+	path []string
+	left int // elements
 }
 
-func newCursor(body []byte) (*cursor, error) {
-	if len(body) > MaxBody {
+func newCursor(body []byte) (*cursor, error) { return newCursorOf(body, MaxBody, maxElements) }
+
+// newCursorOf reads documents with bounds of their own.
+func newCursorOf(body []byte, most, elements int) (*cursor, error) {
+	if len(body) > most {
 		return nil, ErrTooLarge
 	}
-	return &cursor{d: xml.NewDecoder(bytes.NewReader(body))}, nil
+	return &cursor{d: xml.NewDecoder(bytes.NewReader(body)), left: elements}, nil
 }
 
 // parent is the element around the innermost one.
@@ -69,7 +74,7 @@ func (c *cursor) walk(start func(xml.StartElement) error, text func(name, value 
 				return fmt.Errorf("%w: a second root", ErrDocument)
 			}
 			root = true
-			if c.elements++; c.elements > maxElements || len(c.path) >= maxDepth {
+			if c.left--; c.left < 0 || len(c.path) >= maxDepth {
 				return ErrTooLarge
 			}
 			c.path = append(c.path, t.Name.Local)

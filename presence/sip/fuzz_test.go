@@ -1,7 +1,9 @@
 package sip_test
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/deskline/deskline/presence"
 	"github.com/deskline/deskline/presence/sip"
@@ -50,6 +52,35 @@ func FuzzNormalise(f *testing.F) {
 		}
 		if twice, err := sip.Normalise(once); err != nil || twice != once {
 			t.Errorf("%q became %q, then %q, %v", text, once, twice, err)
+		}
+	})
+}
+
+func FuzzList(f *testing.F) {
+	kind, body := related(rlmi(0, true, resource("2001", active("a", "c1"), over("b", "rejected"))+resource("2002")), busy("c1", "0"))
+	inKind, inBody := related(rlmi(1, false, resource("2001", active("x", "c1"))), idle("c1", "1"))
+	f.Add(kind, []byte(body), []byte(inBody))
+	nested := part{"n", strings.ReplaceAll(inKind, "cut", "in"), strings.ReplaceAll(inBody, "--cut", "--in")}
+	kind, body = related(rlmi(0, true, resource("team", active("a", "n"))), nested)
+	f.Add(kind, []byte(body), []byte(body))
+	f.Add("application/rlmi+xml", []byte(rlmi(0, true, resource("2001"))), []byte(rlmi(1, false, "")))
+	f.Fuzz(func(t *testing.T, kind string, first, second []byte) {
+		roll, said, now := sip.NewRoll("l"), told{}, time.Now()
+		for _, body := range [][]byte{first, second} {
+			list, err := sip.ParseList("dialog", kind, body)
+			if err != nil {
+				continue
+			}
+			err = roll.Apply(list, said.say, now)
+			if list.Full && len(list.Resources) > 0 && roll.Members() == 0 {
+				t.Errorf("no members of %d resources: %v", len(list.Resources), err)
+			}
+			now = now.Add(time.Minute)
+			roll.Settle(said.say, now)
+		}
+		roll.Clear(said.say)
+		if said.String() != "" || roll.Members() != 0 {
+			t.Errorf("%d members and %s are left", roll.Members(), said)
 		}
 	})
 }

@@ -17,16 +17,18 @@ const (
 	trustedIdle     = time.Hour
 	strangerIdle    = time.Minute
 	strangersAmong  = maxConns / 4 // connections of addresses that are not trusted
+	strangersList   = 16           // of them, where messages may be as large as a list
 	defaultRate     = 2000
 	readBufferBytes = 4 << 20 // of the UDP socket, for bursts
 )
 
 // guard decides whose bytes are read at all. It guards its maps by mu.
 type guard struct {
-	trusted   []netip.Prefix
-	strangers bool // others may come over TCP and TLS, to sign in
-	rate      float64
-	now       func() time.Time
+	trusted       []netip.Prefix
+	strangers     bool // others may come over TCP and TLS, to sign in
+	rate          float64
+	strangersMost int // connections
+	now           func() time.Time
 
 	mu      sync.Mutex
 	peers   map[netip.Addr]struct{} // of servers that are subscribed to
@@ -46,7 +48,7 @@ func newGuard(trusted []netip.Prefix, strangers bool, rate int) *guard {
 		rate = defaultRate
 	}
 	return &guard{
-		trusted: trusted, strangers: strangers, rate: float64(rate), now: time.Now,
+		trusted: trusted, strangers: strangers, rate: float64(rate), strangersMost: strangersAmong, now: time.Now,
 		peers: map[netip.Addr]struct{}{}, buckets: map[netip.Addr]*bucket{}, conns: map[netip.Addr]int{},
 	}
 }
@@ -153,7 +155,7 @@ func (l listener) Accept() (net.Conn, error) {
 func (g *guard) admit(a netip.Addr, known bool) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !known && (!g.strangers || g.foreign >= strangersAmong) || g.total >= maxConns || g.conns[a] >= maxConnsAddr {
+	if !known && (!g.strangers || g.foreign >= g.strangersMost) || g.total >= maxConns || g.conns[a] >= maxConnsAddr {
 		return false
 	}
 	g.total++

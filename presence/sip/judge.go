@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"net/netip"
 	"time"
@@ -45,11 +44,11 @@ func (t *target) judge(w *watch, res *sip.Response) result {
 		// 400 to a CSeq that a request has overtaken while it hung. A new one tells.
 		return result{watch: w, after: time.Second}
 	}
-	level := slog.LevelWarn
-	if t.refused++; t.refused > maxRefused { // many lines may be wrong in the same way
-		level = slog.LevelDebug
+	if w.list != nil {
+		s.warn(w, "SIP server refuses the subscription to a list", fmt.Sprintf("%d %s", res.StatusCode, res.Reason))
+	} else {
+		s.refused(t, "SIP server refuses a subscription", "line", w.line, "code", res.StatusCode)
 	}
-	t.sub.source.log.Log(context.Background(), level, "SIP server refuses a subscription", "server", t.server.String(), "event", t.event, "line", w.line, "code", res.StatusCode)
 	return result{watch: w, after: refusedFor - rand.N(refusedFor/4)} //nolint:gosec // jitter
 }
 

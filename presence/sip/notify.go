@@ -46,24 +46,26 @@ func (s *subscriber) find(req *sip.Request) *watch {
 }
 
 func (s *subscriber) notify(req *sip.Request, now time.Time) (code int, reason string) {
-	s.mu.Lock()
+	seq := req.CSeq()
+	if seq == nil {
+		return 400, "No CSeq"
+	}
+	n := s.read(req)
+	if n.code != 0 {
+		return n.code, n.reason
+	}
+	w := s.enter(req, n)
 	defer s.mu.Unlock()
-	w := s.find(req)
 	if w == nil {
 		return 481, "Subscription Does Not Exist"
 	}
-	event, _, _ := strings.Cut(field(req, "Event", "o"), ";")
-	if !strings.EqualFold(strings.TrimSpace(event), w.target.event) {
-		return 489, "Bad Event"
-	}
-	seq := req.CSeq()
-	if seq == nil || seq.SeqNo <= w.remoteSeq && w.remoteSeq > 0 {
-		if seq != nil && seq.SeqNo < w.remoteSeq { // of servers with several workers the last document may be an old one
+	if seq.SeqNo <= w.remoteSeq && w.remoteSeq > 0 {
+		if seq.SeqNo < w.remoteSeq { // of servers with several workers the last document may be an old one
 			s.again(w)
 		}
 		return 500, "Old Request"
 	}
-	w.remoteSeq = seq.SeqNo
+	w.advance(seq.SeqNo)
 	if c := req.Contact(); c != nil && w.contact.Host == "" {
 		w.contact = *c.Address.Clone()
 	}
@@ -77,40 +79,68 @@ func (s *subscriber) notify(req *sip.Request, now time.Time) (code int, reason s
 		s.terminated(w, params, now)
 		return 200, "OK"
 	}
-	return s.document(w, req, now)
+	return s.document(w, n, now)
+}
+
+// notice is the body of a NOTIFY, read before anything is locked.
+type notice struct {
+	code   int // of the refusal, 0 = there is none
+	reason string
+
+	empty   bool
+	size    int
+	list    *List // nil: of a line
+	reading reading
+	err     error
+}
+
+// read reads what a NOTIFY says, if it belongs to a subscription.
+func (s *subscriber) read(req *sip.Request) notice {
+	s.mu.Lock()
+	w := s.find(req)
+	s.mu.Unlock()
+	if w == nil {
+		return notice{code: 481, reason: "Subscription Does Not Exist"}
+	}
+	event, _, _ := strings.Cut(field(req, "Event", "o"), ";")
+	if !strings.EqualFold(strings.TrimSpace(event), w.target.event) {
+		return notice{code: 489, reason: "Bad Event"}
+	}
+	body, kind := req.Body(), field(req, "Content-Type", "c")
+	n := notice{empty: len(body) == 0, size: len(body)}
+	if n.empty {
+		return n
+	}
+	if w.list != nil && isList(kind) {
+		list, err := ParseList(w.target.event, kind, body)
+		n.list, n.err = &list, err
+		return n
+	}
+	if n.reading, n.err = readDocument(w.target.event, kind, body); errors.Is(n.err, ErrType) && w.list == nil {
+		return notice{code: 415, reason: "Unsupported Media Type"}
+	}
+	return n
 }
 
 // document puts what a NOTIFY says onto the board.
-func (s *subscriber) document(w *watch, req *sip.Request, now time.Time) (code int, reason string) {
-	body := req.Body()
-	if len(body) == 0 { // nobody has told the server anything of the line
+func (s *subscriber) document(w *watch, n notice, now time.Time) (code int, reason string) {
+	if w.list != nil {
+		return s.listed(w, n, now)
+	}
+	if n.empty { // nobody has told the server anything of the line
 		s.put(w, presence.LineUnknown, now)
 		return 200, "OK"
 	}
-	mime, _, _ := strings.Cut(field(req, "Content-Type", "c"), ";")
-	if !strings.EqualFold(strings.TrimSpace(mime), typeOf[w.target.event]) {
-		return 415, "Unsupported Media Type"
+	if n.err != nil {
+		return s.malformed(w, n.err)
 	}
-	var state presence.Line
-	if w.target.event == eventDialog {
-		doc, err := ParseDialogInfo(body)
-		if err == nil {
-			err = w.book.Apply(doc)
-		}
-		switch {
-		case errors.Is(err, ErrGap): // a refresh brings a full document
-			s.again(w)
-			return 200, "OK"
-		case err != nil:
-			return s.malformed(w, err)
-		}
-		state = w.book.State()
-	} else {
-		doc, err := ParsePIDF(body)
-		if err != nil {
-			return s.malformed(w, err)
-		}
-		state = doc.State
+	state, err := w.teller.take(n.reading)
+	switch {
+	case errors.Is(err, ErrGap): // a refresh brings a full document
+		s.again(w)
+		return 200, "OK"
+	case err != nil:
+		return s.malformed(w, err)
 	}
 	s.put(w, state, now)
 	return 200, "OK"
@@ -149,6 +179,10 @@ func (s *subscriber) terminated(w *watch, params string, now time.Time) {
 	w.reset = true
 	switch reason {
 	case "rejected", "noresource", "invariant": // nothing will be told
+		if w.list != nil {
+			s.unlist(w, "ended by the server: "+reason, now)
+			return
+		}
 		s.put(w, presence.LineUnknown, now)
 		return
 	}

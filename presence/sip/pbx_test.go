@@ -27,6 +27,7 @@ type request struct {
 	from    net.Addr
 	first   string
 	headers map[string]string
+	body    string
 }
 
 func newPBX(t *testing.T) *pbx {
@@ -50,7 +51,7 @@ func (p *pbx) read() {
 			return
 		}
 		first, rest, _ := strings.Cut(string(buf[:n]), "\r\n")
-		r := request{from, first, map[string]string{}}
+		r := request{from: from, first: first, headers: map[string]string{}}
 		for line := range strings.SplitSeq(rest, "\r\n") {
 			if name, value, ok := strings.Cut(line, ":"); ok {
 				r.headers[strings.ToLower(name)] = strings.TrimSpace(value)

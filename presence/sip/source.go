@@ -98,7 +98,7 @@ func New(cfg Config) (*Source, error) {
 	}
 	silence()
 	var err error
-	if s.ua, err = sipgo.NewUA(sipgo.WithUserAgent("deskline"), sipgo.WithUserAgenTLSConfig(cfg.TLSClient)); err != nil {
+	if s.ua, err = sipgo.NewUA(sipgo.WithUserAgent("deskline"), sipgo.WithUserAgenTLSConfig(cfg.TLSClient), sipgo.WithUserAgentParser(s.parser())); err != nil {
 		return nil, fmt.Errorf("start SIP: %w", err)
 	}
 	if s.client, err = sipgo.NewClient(s.ua); err != nil {
@@ -106,6 +106,17 @@ func New(cfg Config) (*Source, error) {
 	}
 	s.subscriber, err = newSubscriber(s, cfg.Subscribe)
 	return s, err
+}
+
+// parser reads messages of the usual size, larger ones where there are lists. Its bound
+// is for all connections alike, so there are fewer of strangers then.
+func (s *Source) parser() *sip.Parser {
+	parser := sip.NewParser()
+	if slices.ContainsFunc(s.cfg.Subscribe, func(one Subscription) bool { return len(one.Lists) > 0 }) {
+		parser.MaxMessageLength = MaxList + MaxBody
+		s.guard.strangersMost = strangersList
+	}
+	return parser
 }
 
 func setDefaults(cfg *Config) {
@@ -264,10 +275,11 @@ func (s *Source) Run(ctx context.Context, out chan<- presence.Evidence) error {
 
 // Status is what an operator wants to know of a source.
 type Status struct {
-	Lines         int               // of which something is known
-	Publications  int               // in force
-	Subscriptions int               // in force, of this node
-	Away          map[string]string // servers that do not answer: server and event, and why
+	Lines         int                   // of which something is known
+	Publications  int                   // in force
+	Subscriptions int                   // in force, of this node
+	Away          map[string]string     // servers that do not answer: server and event, and why
+	Lists         map[string]ListStatus // by server, event and list
 }
 
 // Status returns how the source is doing.
@@ -276,6 +288,7 @@ func (s *Source) Status() Status {
 	status := Status{Lines: len(s.board.lines), Publications: len(s.pubs.byTag), Away: map[string]string{}}
 	s.mu.Unlock()
 	status.Subscriptions = s.subscriber.inForce(time.Now())
+	status.Lists = s.subscriber.lists()
 	for _, t := range s.subscriber.targets {
 		if why := t.away.Load(); why != nil {
 			status.Away[t.server.String()+" "+t.event] = *why

@@ -60,6 +60,7 @@ type target struct {
 	away    atomic.Pointer[string] // why it does not answer, nil if it does
 	results chan result
 	wake    chan *watch // lines that need a new full document now
+	lists   []*watch    // those of all that are of lists
 }
 
 type result struct {
@@ -105,18 +106,34 @@ func (s *subscriber) target(one Subscription) (*target, error) {
 	if expires <= 0 {
 		expires = 5 * time.Minute
 	}
-	now := time.Now()
 	for _, text := range uris {
-		w := &watch{target: t, expires: expires, due: now, at: -1, reset: true, origin: "subscription " + one.Server + " " + one.Event}
-		if w.line, err = Normalise(text); err != nil {
-			return nil, fmt.Errorf("subscribe: %q: %w", text, err)
+		if _, err := t.watch(text, expires, "subscription "+one.Server+" "+one.Event); err != nil {
+			return nil, err
 		}
-		if err := sip.ParseUri(text, &w.uri); err != nil {
-			return nil, fmt.Errorf("subscribe: %q: %w", text, err)
+	}
+	for _, text := range one.Lists {
+		origin := "subscription " + one.Server + " " + one.Event + " " + text
+		w, err := t.watch(one.whole(server.Host, text), expires, origin)
+		if err != nil {
+			return nil, err
 		}
-		heap.Push(&t.waiting, w)
+		w.list = &listed{roll: NewRoll(origin), waiting: map[uint32]chan struct{}{}}
+		t.lists = append(t.lists, w)
 	}
 	return t, nil
+}
+
+func (t *target) watch(uri string, expires time.Duration, origin string) (*watch, error) {
+	w := &watch{target: t, expires: expires, due: time.Now(), at: -1, reset: true, origin: origin}
+	var err error
+	if w.line, err = Normalise(uri); err != nil {
+		return nil, fmt.Errorf("subscribe: %q: %w", uri, err)
+	}
+	if err := sip.ParseUri(uri, &w.uri); err != nil {
+		return nil, fmt.Errorf("subscribe: %q: %w", uri, err)
+	}
+	heap.Push(&t.waiting, w)
+	return w, nil
 }
 
 func (s *subscriber) run(ctx context.Context) error {
@@ -154,8 +171,9 @@ func (t *target) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
-		case <-turn.C:
+		case now := <-turn.C:
 			t.own()
+			t.settle(now)
 		case r := <-t.results:
 			t.land(ctx, r)
 		case w := <-t.wake:

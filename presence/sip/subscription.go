@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,11 +16,15 @@ import (
 // maxLines bounds the lines of all subscriptions.
 const maxLines = 200_000
 
+// maxLists bounds the lists of one server.
+const maxLists = 1000
+
 // Subscription names lines of a server that are subscribed to.
 type Subscription struct {
 	Server         string   // sip:pbx.example.com:5060;transport=tcp
 	Event          string   // dialog or presence
 	Lines          []string // users as 2001, ranges as 2000-2999, or whole URIs
+	Lists          []string // of the server, whose members it tells of (RFC 4662): users or whole URIs
 	From           string   // who subscribes, a URI; "" = sip:deskline@ and the server's host
 	User, Password string   // for digest; "" = none
 	Expires        time.Duration
@@ -38,8 +43,37 @@ func (s Subscription) Check() error {
 			return fmt.Errorf("from %q: %w", s.From, err)
 		}
 	}
-	_, err := s.uris()
-	return err
+	if _, err := s.uris(); err != nil {
+		return err
+	}
+	return s.checkLists()
+}
+
+func (s Subscription) checkLists() error {
+	if len(s.Lists) > maxLists {
+		return fmt.Errorf("lists: more than %d", maxLists)
+	}
+	for i, text := range s.Lists {
+		server, _, err := s.server()
+		if err != nil {
+			return err
+		}
+		if _, err := Normalise(s.whole(server.Host, text)); err != nil || text == "" {
+			return fmt.Errorf("lists %q: %w", text, ErrLine)
+		}
+		if slices.Contains(s.Lists[:i], text) {
+			return fmt.Errorf("lists %q: is there twice", text)
+		}
+	}
+	return nil
+}
+
+// whole writes a user of the server as a URI.
+func (s Subscription) whole(host, text string) string {
+	if strings.Contains(text, "@") {
+		return text
+	}
+	return "sip:" + strings.TrimPrefix(text, "sip:") + "@" + host
 }
 
 // Transport is udp, tcp or tls.
@@ -87,9 +121,7 @@ func (s Subscription) uris() ([]string, error) {
 			}
 			continue
 		}
-		if !strings.Contains(text, "@") {
-			text = "sip:" + strings.TrimPrefix(text, "sip:") + "@" + server.Host
-		}
+		text = s.whole(server.Host, text)
 		if _, err := Normalise(text); err != nil {
 			return nil, fmt.Errorf("lines %q: %w", text, err)
 		}

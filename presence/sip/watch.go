@@ -33,7 +33,8 @@ type watch struct {
 	routes              []string
 	remoteSeq           uint32
 	until               time.Time
-	book                Book
+	teller              teller
+	list                *listed   // nil: a line
 	reset               bool      // a new dialog is needed
 	kicked              bool      // to be asked for again at once,
 	hold                time.Time // but not before
@@ -43,7 +44,10 @@ type watch struct {
 func (w *watch) begin() {
 	w.callID, w.tag, w.remote = rand.Text(), rand.Text()[:16], ""
 	w.contact, w.routes, w.remoteSeq, w.cseq, w.reset = sip.Uri{}, nil, 0, 0, false
-	w.book = Book{}
+	w.teller = teller{}
+	if w.list != nil {
+		w.list.roll.Restart()
+	}
 }
 
 // request makes a SUBSCRIBE of RFC 6665 within the watch's dialog.
@@ -79,7 +83,10 @@ func (w *watch) request(own netip.AddrPort, expires time.Duration) *sip.Request 
 	contact.UriParams.Add("transport", t.transport)
 	req.AppendHeader(&sip.ContactHeader{Address: contact})
 	req.AppendHeader(sip.NewHeader("Event", t.event))
-	req.AppendHeader(sip.NewHeader("Accept", typeOf[t.event]))
+	req.AppendHeader(sip.NewHeader("Accept", w.accepts()))
+	if w.list != nil {
+		req.AppendHeader(sip.NewHeader("Supported", "eventlist")) // RFC 4662 §4.1
+	}
 	req.AppendHeader(sip.NewHeader("Expires", seconds(expires)))
 	req.AppendHeader(sip.NewHeader("User-Agent", "deskline"))
 	req.SetBody(nil)
