@@ -45,7 +45,7 @@ var homes = []struct {
 	homes   []string
 	reason  string
 }{
-	{"github.com/beevik/etree", append([]string{"xmpp/stanza", "xmpp/mux"}, tiers[3]...), "stanzas are scanned by xmpp/stanza; only payloads of domain packages become trees"},
+	{"github.com/beevik/etree", append([]string{"xmpp/stanza", "xmpp/mux", "presence/sip"}, tiers[3]...), "stanzas are scanned by xmpp/stanza; only payloads of domain packages become trees, and documents that presence/sip patches"},
 	{"github.com/spf13/viper", []string{"configs"}, "the configuration is read once into configs.Config"},
 	{"go.yaml.in/yaml", []string{"configs"}, "the configuration is read once into configs.Config"},
 	{"github.com/spf13/cobra", []string{"cmd/..."}, "flags end in cmd"},

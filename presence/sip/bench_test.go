@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/deskline/deskline/internal/siptest"
+	"github.com/deskline/deskline/presence"
 	"github.com/deskline/deskline/presence/sip"
 )
 
@@ -52,6 +53,54 @@ func BenchmarkPIDF(b *testing.B) {
 	body := []byte(offHook)
 	for b.Loop() {
 		if _, err := sip.ParsePIDF(body); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkListPartial has a server tell over TCP of one member of a list: what that
+// costs from the NOTIFY to its answer and the evidence must not depend on the list.
+func BenchmarkListPartial(b *testing.B) {
+	for _, members := range []int{50, 5000} {
+		b.Run(strconv.Itoa(members)+"Members", func(b *testing.B) {
+			p := newRLS(b)
+			w := p.watch("presence")
+			r := p.next()
+			p.answer(r, 200, granted)
+			root, parts := large(members, 0)
+			p.list(r, rlmi(0, true, root), parts...)
+			p.answered(200)
+			w.until("all are known", func() bool { return w.heard() >= members && w.countOf(presence.LineIdle) == members })
+			runtime.GC()
+			used, heard, version := cpu(b), w.heard(), 0
+			for b.Loop() {
+				version++
+				document := offHook
+				if version%2 == 0 {
+					document = onHook
+				}
+				p.list(r, rlmi(version, false, resource("10007", active("a", "x"))), part{"x", "application/pidf+xml", document})
+				p.answered(200)
+			}
+			w.until("something is told", func() bool { return w.heard() > heard })
+			b.ReportMetric(float64((cpu(b)-used).Microseconds())/float64(version), "cpu-µs/notify")
+		})
+	}
+}
+
+// BenchmarkListFull_5000Members reads a full state and takes it.
+func BenchmarkListFull_5000Members(b *testing.B) {
+	b.ReportAllocs()
+	root, parts := large(5000, 0)
+	kind, body := related(rlmi(0, true, root), parts...)
+	roll, now := sip.NewRoll("l"), time.Now()
+	b.SetBytes(int64(len(body)))
+	for b.Loop() {
+		list, err := sip.ParseList("presence", kind, []byte(body))
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := roll.Apply(list, func(string, string, presence.Line) {}, now); err != nil {
 			b.Fatal(err)
 		}
 	}

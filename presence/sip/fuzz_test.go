@@ -84,3 +84,24 @@ func FuzzList(f *testing.F) {
 		}
 	})
 }
+
+func FuzzPIDFDiff(f *testing.F) {
+	f.Add([]byte(pidfFull(0, desk+cell)), []byte(pidfDiff(1, `<p:replace sel="*/tuple[@id='desk']/status/basic/text()">closed</p:replace><p:add sel="*" pos="prepend"><note>Ringing</note></p:add>`)))
+	f.Add([]byte(pidfFull(0, desk)), []byte(pidfDiff(1, `<p:remove sel="*/tuple[1]/contact/@priority"/><p:add sel="*/tuple[contact='sip:2001@desk']" type="@x">y</p:add>`)))
+	f.Fuzz(func(t *testing.T, full, diff []byte) {
+		var p sip.Partial
+		for _, body := range [][]byte{full, diff, diff} {
+			doc, err := sip.ParsePIDFDiff(body)
+			if err != nil {
+				continue
+			}
+			state, err := p.Apply(doc)
+			if err != nil && (p.Size() > 0 || state != presence.LineUnknown) {
+				t.Errorf("%d, %d bytes kept beside %v", state, p.Size(), err)
+			}
+			if p.Size() > 2*sip.MaxBody {
+				t.Errorf("%d bytes kept", p.Size())
+			}
+		}
+	})
+}

@@ -231,7 +231,9 @@ func TestListLarge(t *testing.T) {
 	p.answer(r, 200, granted)
 	root, parts := large(count, 0)
 	p.list(r, rlmi(0, true, root), parts...)
-	w.until("all are known", func() bool { return w.countOf(presence.LineIdle) == count && onlyList(w).Members == count })
+	w.until("all are known", func() bool {
+		return w.heard() >= count && w.countOf(presence.LineIdle) == count && onlyList(w).Members == count
+	})
 	p.list(r, rlmi(1, false, resource("12345", active("a", "x"))), part{"x", "application/pidf+xml", offHook})
 	w.await("sip:12345@pbx", presence.LineInCall)
 	if n := w.countOf(presence.LineIdle); n != count-1 {

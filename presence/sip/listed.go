@@ -35,13 +35,6 @@ type ListStatus struct {
 	Trouble string // why the server tells nothing of it, "" = it does
 }
 
-func (w *watch) accepts() string {
-	if w.list != nil {
-		return typeOf[w.target.event] + ", " + typeRelated + ", " + typeRLMI
-	}
-	return typeOf[w.target.event]
-}
-
 // enter locks and returns the watch of a NOTIFY, nil if it is gone. One of a list
 // waits a moment for those that were sent before it.
 func (s *subscriber) enter(req *sip.Request, n notice) *watch {

@@ -134,7 +134,14 @@ func (s *subscriber) document(w *watch, n notice, now time.Time) (code int, reas
 	if n.err != nil {
 		return s.malformed(w, n.err)
 	}
-	state, err := w.teller.take(n.reading)
+	var state presence.Line
+	var err error
+	if n.reading.diff != nil {
+		state, err = s.changed(w, *n.reading.diff)
+	} else {
+		s.forget(w)
+		state, err = w.teller.take(n.reading)
+	}
 	switch {
 	case errors.Is(err, ErrGap): // a refresh brings a full document
 		s.again(w)

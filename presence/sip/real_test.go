@@ -29,6 +29,13 @@ func numbers(t testing.TB, first, n int) string {
 	return file
 }
 
+// heard is how often anything was told.
+func (w *world) heard() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.count
+}
+
 func (w *world) countOf(state presence.Line) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -101,7 +101,7 @@ func (r *listReader) fill(one *Instance, p piece, depth int) error {
 		return err
 	}
 	said, err := readDocument(r.event, p.contentType, p.body)
-	if err == nil {
+	if err == nil && said.diff == nil { // that was not asked for, the list itself tells of changes
 		one.said = &said
 	}
 	return err

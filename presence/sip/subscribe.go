@@ -36,6 +36,7 @@ type subscriber struct {
 
 	mu    sync.Mutex
 	calls map[string]*watch // by Call-ID
+	kept  int               // bytes of documents that changes are made in
 }
 
 // target is one entry of the configuration: a server and its lines, which one loop

@@ -12,6 +12,7 @@ import (
 // is locked meanwhile.
 type reading struct {
 	dialogs *DialogInfo // of the event dialog
+	diff    *PIDFDiff   // of the event presence, from servers that tell of changes
 	state   presence.Line
 }
 
@@ -24,6 +25,9 @@ func readDocument(event, contentType string, body []byte) (reading, error) {
 	text, _, _ := strings.Cut(contentType, ";")
 	text = strings.ToLower(strings.TrimSpace(text))
 	switch {
+	case text == typeDiff && event == eventPresence:
+		doc, err := ParsePIDFDiff(body)
+		return reading{diff: &doc}, err
 	case text != typeOf[event]:
 		return reading{}, fmt.Errorf("%w: %.40q in place of %s", ErrType, text, typeOf[event])
 	case event == eventDialog:

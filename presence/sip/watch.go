@@ -34,6 +34,9 @@ type watch struct {
 	remoteSeq           uint32
 	until               time.Time
 	teller              teller
+	partial             Partial
+	unfit               int       // changes that could not be made
+	whole               bool      // full documents are asked for alone
 	list                *listed   // nil: a line
 	reset               bool      // a new dialog is needed
 	kicked              bool      // to be asked for again at once,
@@ -45,6 +48,7 @@ func (w *watch) begin() {
 	w.callID, w.tag, w.remote = rand.Text(), rand.Text()[:16], ""
 	w.contact, w.routes, w.remoteSeq, w.cseq, w.reset = sip.Uri{}, nil, 0, 0, false
 	w.teller = teller{}
+	w.target.sub.forget(w)
 	if w.list != nil {
 		w.list.roll.Restart()
 	}
