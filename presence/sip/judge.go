@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/netip"
 	"time"
@@ -45,11 +46,21 @@ func (t *target) judge(w *watch, res *sip.Response) result {
 		return result{watch: w, after: time.Second}
 	}
 	if w.list != nil {
-		s.warn(w, "SIP server refuses the subscription to a list", fmt.Sprintf("%d %s", res.StatusCode, res.Reason))
+		s.warn(w, fmt.Sprintf("subscription refused: %d %s", res.StatusCode, res.Reason))
 	} else {
-		s.refused(t, "SIP server refuses a subscription", "line", w.line, "code", res.StatusCode)
+		s.source.log.Log(context.Background(), t.refusal(), "SIP server refuses a subscription",
+			"server", t.server.String(), "event", t.event, "line", w.line, "code", res.StatusCode)
 	}
 	return result{watch: w, after: refusedFor - rand.N(refusedFor/4)} //nolint:gosec // jitter
+}
+
+// refusal is how loudly the log tells that a line is not told of. It is called with
+// subscriber.mu locked.
+func (t *target) refusal() slog.Level {
+	if t.refused++; t.refused > maxRefused { // many lines may be wrong in the same way
+		return slog.LevelDebug
+	}
+	return slog.LevelWarn
 }
 
 // accept takes the dialog of a response.

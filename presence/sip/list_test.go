@@ -257,7 +257,7 @@ func TestListRefused(t *testing.T) {
 	p := newRLS(t)
 	w := p.watch("dialog")
 	p.answer(p.next(), 404, "")
-	w.until("the refusal is reported", func() bool { return strings.HasPrefix(onlyList(w).Trouble, "404") })
+	w.until("the refusal is reported", func() bool { return strings.Contains(onlyList(w).Trouble, "refused: 404") })
 }
 
 // TestListMalformed goes on after what it cannot read.

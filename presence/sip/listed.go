@@ -3,7 +3,7 @@ package sip
 import (
 	"context"
 	"errors"
-	"log/slog"
+	"fmt"
 	"math"
 	"time"
 
@@ -102,10 +102,10 @@ func (s *subscriber) listed(w *watch, n notice, now time.Time) (code int, reason
 	case n.empty: // nothing is known yet
 		return 200, "OK"
 	case n.list == nil:
-		s.warn(w, "SIP server tells of no list (RFC 4662), but of a line, which is not used", "the server does not know lists, or this is none")
+		s.warn(w, "the server does not know lists (RFC 4662), or this is none: it tells of a line, which is not used")
 		return 200, "OK"
 	case n.err != nil:
-		s.warn(w, "list of a SIP server not understood", n.err.Error())
+		s.warn(w, n.err.Error())
 		return 200, "OK"
 	}
 	w.list.trouble = ""
@@ -116,12 +116,13 @@ func (s *subscriber) listed(w *watch, n notice, now time.Time) (code int, reason
 	case errors.Is(err, ErrGap): // a refresh brings the full state, RFC 4662 §4.5
 		s.again(w)
 	case errors.Is(err, ErrTooLarge):
-		s.warn(w, "list of a SIP server has too many members", err.Error())
+		s.warn(w, fmt.Sprintf("more than %d members, or dialogs of one: %v", MaxMembers, err))
 	case err != nil:
 		return s.malformed(w, err)
 	}
 	for _, one := range w.list.roll.Ended() {
-		s.refused(w.target, "SIP server tells nothing of a member of a list", "list", w.line, "line", one.Line, "reason", one.Reason)
+		s.source.log.Log(context.Background(), w.target.refusal(), "SIP server tells nothing of a member of a list",
+			"server", w.target.server.String(), "event", w.target.event, "list", w.line, "line", one.Line, "reason", one.Reason)
 	}
 	return 200, "OK"
 }
@@ -136,28 +137,19 @@ func (s *subscriber) sayer(w *watch, now time.Time) (say Say, done func()) {
 
 // unlist takes back what was said of a list, of which nothing will be told.
 func (s *subscriber) unlist(w *watch, why string, now time.Time) {
-	s.warn(w, "SIP server tells nothing of a list", why)
+	s.warn(w, why)
 	say, done := s.sayer(w, now)
 	defer done()
 	w.list.roll.Clear(say)
 }
 
 // warn notes what is wrong with a list, and logs it once.
-func (s *subscriber) warn(w *watch, message, why string) {
+func (s *subscriber) warn(w *watch, why string) {
 	if w.list.trouble == why {
 		return
 	}
 	w.list.trouble = why
-	s.source.log.Warn(message, "server", w.target.server.String(), "event", w.target.event, "list", w.line, "err", why)
-}
-
-// refused warns of a line that a server does not tell of.
-func (s *subscriber) refused(t *target, message string, args ...any) {
-	level := slog.LevelWarn
-	if t.refused++; t.refused > maxRefused { // many lines may be wrong in the same way
-		level = slog.LevelDebug
-	}
-	s.source.log.Log(context.Background(), level, message, append([]any{"server", t.server.String(), "event", t.event}, args...)...)
+	s.source.log.Warn("trouble with a list of a SIP server", "server", w.target.server.String(), "event", w.target.event, "list", w.line, "err", why)
 }
 
 // settle forgets members that lists have lost.

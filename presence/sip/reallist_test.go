@@ -118,7 +118,7 @@ func TestKamailioNoList(t *testing.T) {
 	if r := p.say("PUBLISH", agents, isPresence+"Expires: 60\r\n", strings.ReplaceAll(offHook, "sip:2001@pbx.example.com", agents)); r.code != 200 {
 		t.Fatalf("%+v", r)
 	}
-	w.until("the trouble is reported", func() bool { return strings.Contains(onlyList(w).Trouble, "does not know lists") })
+	w.until("the trouble is reported", func() bool { return strings.Contains(onlyList(w).Trouble, "does not know lists (RFC 4662)") })
 	if e := w.state(agents); e.Line != presence.LineUnknown {
 		t.Errorf("a document that is of no list was used: %+v", e)
 	}
