@@ -20,7 +20,7 @@ test-ad: ## test the directory against a domain controller of Samba, as root (ap
 
 test-asterisk: ## test telephone switches against a real Asterisk, of another Debian's packages
 	scripts/asterisk.sh || sudo scripts/asterisk.sh
-	go test -race -tags asterisk -count 1 -run 'Asterisk|TestStart' ./presence/ami ./presence/ari ./app ./internal/asterisktest
+	go test -race -tags asterisk -count 1 -run 'Asterisk|TestStart' ./presence/ami ./presence/ari ./presence/sip ./app ./internal/asterisktest
 
 check: $(TOOLS) ## check format, linters, vet and known vulnerabilities
 	@scripts/check.sh

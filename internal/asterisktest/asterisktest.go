@@ -42,6 +42,7 @@ type Config struct {
 	CertFile string // certificate and key of the manager interface over TLS, in one file; "" = no TLS
 	SIP      bool   // a telephone that SIPp is, with the hint 2010 and the device PJSIP/sipp
 	ARI      bool   // the REST interface, over TLS as well with a CertFile
+	Watcher  string // further lines for pjsip.conf, with SIP: whoever subscribes, and the lists there are
 	Dialplan string // further lines for extensions.conf
 }
 
@@ -73,6 +74,9 @@ func Start(t testing.TB, cfg Config) *PBX {
 
 // AMI is the address of the manager interface.
 func (p *PBX) AMI() string { return local(p.port) }
+
+// SIPAddr is the address of the telephone's server, UDP and TCP alike.
+func (p *PBX) SIPAddr() string { return local(p.sip) }
 
 // AMITLS is the address of the manager interface over TLS.
 func (p *PBX) AMITLS() string { return local(p.sport) }
@@ -257,7 +261,7 @@ nocolor = yes
 		p.write("etc/pjsip.conf", fmt.Sprintf(`[udp]
 type=transport
 protocol=udp
-bind=127.0.0.1:%d
+bind=127.0.0.1:%[1]d
 [sipp]
 type=endpoint
 context=phones
@@ -266,8 +270,12 @@ allow=ulaw
 aors=sipp
 [sipp]
 type=aor
-contact=sip:sipp@127.0.0.1:%d
-`, p.sip, p.phone))
+contact=sip:sipp@127.0.0.1:%[2]d
+[tcp]
+type=transport
+protocol=tcp
+bind=127.0.0.1:%[1]d
+%[3]s`, p.sip, p.phone, cfg.Watcher))
 	}
 }
 
@@ -290,6 +298,8 @@ func (c Config) modules() []string {
 	return append(slices.Clone(all),
 		"res_sorcery_config", "res_sorcery_memory", "res_sorcery_astdb", "res_pjproject", "res_pjsip", "res_pjsip_pubsub", "res_pjsip_session", "res_pjsip_sdp_rtp",
 		"res_pjsip_endpoint_identifier_user", "res_rtp_asterisk", "chan_pjsip", "codec_ulaw",
+		"res_pjsip_endpoint_identifier_ip", "res_pjsip_outbound_publish", "res_pjsip_exten_state", "res_pjsip_pidf_body_generator", "res_pjsip_pidf_digium_body_supplement",
+		"res_pjsip_dialog_info_body_generator",
 	)
 }
 
