@@ -34,7 +34,8 @@ type SIPServer struct {
 	Server       string        `key:"server"`
 	Event        string        `key:"event"`
 	Lines        []string      `key:"lines"`
-	Lists        []string      `key:"lists"` // RFC 4662
+	Lists        []string      `key:"lists"`    // RFC 4662
+	LinesTo      string        `key:"lines_to"` // RFC 5367
 	From         string        `key:"from"`
 	User         string        `key:"user"`
 	PasswordFile string        `key:"password_file"`
@@ -45,7 +46,7 @@ func (SIPServer) item() any { return SIPServer{Event: "dialog", Expires: 5 * tim
 
 // Subscription is the server in the words of the sip package, without the password.
 func (s SIPServer) Subscription() sip.Subscription {
-	return sip.Subscription{Server: s.Server, Event: s.Event, Lines: s.Lines, Lists: s.Lists, From: s.From, User: s.User, Expires: s.Expires}
+	return sip.Subscription{Server: s.Server, Event: s.Event, Lines: s.Lines, Lists: s.Lists, LinesTo: s.LinesTo, From: s.From, User: s.User, Expires: s.Expires}
 }
 
 func defaultSIP() SIP {

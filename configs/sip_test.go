@@ -40,6 +40,7 @@ func TestSIPRefused(t *testing.T) {
 		"no URI":         {"sip: {subscribe: [{server: 'pbx', lines: ['1']}]}", "sip.subscribe[0]: server"},
 		"event":          {"sip: {subscribe: [{server: 'sip:pbx', event: mwi, lines: ['1']}]}", `event "mwi" is neither dialog nor presence`},
 		"no lines":       {"sip: {subscribe: [{server: 'sip:pbx'}]}", "sip.subscribe[0].lines: is empty"},
+		"lines to":       {"sip: {subscribe: [{server: 'sip:pbx', lists: [a], lines_to: rls}]}", `sip.subscribe[0]: lines_to: takes 1 to 10000 lines, not 0`},
 		"a list":         {"sip: {subscribe: [{server: 'sip:pbx', lists: ['a b']}]}", `sip.subscribe[0]: lists "a b": no SIP`},
 		"a list twice":   {"sip: {subscribe: [{server: 'sip:pbx', lists: [a, a]}]}", `lists "a": is there twice`},
 		"a range":        {"sip: {subscribe: [{server: 'sip:pbx', lines: ['2-1']}]}", `lines "2-1": no range`},

@@ -277,3 +277,48 @@ func TestListMalformed(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// TestListBrought has the server take the lines in the request (RFC 5367), once it
+// knows who asks; renewals leave it at that.
+func TestListBrought(t *testing.T) {
+	t.Parallel()
+	p := newRLS(t)
+	w := start(t, sip.Config{Subscribe: []sip.Subscription{{
+		Server: "sip:" + p.listener.Addr().String() + ";transport=tcp", Event: "dialog", Lines: []string{"sip:2001@pbx", "sip:2002@pbx", "3001-3003"},
+		LinesTo: "rls", User: "desk", Password: "secret", Expires: time.Hour,
+	}}})
+	check := func(r request) {
+		t.Helper()
+		if r.headers["require"] != "recipient-list-subscribe" || r.headers["supported"] != "eventlist" || r.headers["content-type"] != "application/resource-lists+xml" ||
+			r.headers["content-disposition"] != "recipient-list" || !strings.HasPrefix(r.first, "SUBSCRIBE sip:rls@127.0.0.1 ") {
+			t.Errorf("%+v", r)
+		}
+		for _, line := range []string{"sip:2001@pbx", "sip:2002@pbx", "sip:3001@127.0.0.1", "sip:3003@127.0.0.1"} {
+			if !strings.Contains(r.body, `<entry uri="`+line+`"/>`) {
+				t.Errorf("%s is not in %s", line, r.body)
+			}
+		}
+	}
+	r := p.next()
+	check(r)
+	p.answer(r, 401, `WWW-Authenticate: Digest realm="pbx", nonce="abc", algorithm=MD5, qop="auth"`+"\r\n")
+	r = p.next()
+	check(r)
+	p.answer(r, 200, granted)
+	p.list(r, rlmi(0, true, resource("2001", active("a", "c1"))+resource("2002")), busy("c1", "0"))
+	w.await(line2001, presence.LineInCall)
+	p.list(r, rlmi(2, false, "")) // 1 is missing
+	if again := p.next(); again.body != "" || again.headers["require"] != "" || again.headers["call-id"] != r.headers["call-id"] {
+		t.Errorf("%+v", again)
+	}
+}
+
+func TestListBroughtRefused(t *testing.T) {
+	t.Parallel()
+	p := newRLS(t)
+	w := start(t, sip.Config{Subscribe: []sip.Subscription{{
+		Server: "sip:" + p.listener.Addr().String() + ";transport=tcp", Event: "dialog", Lines: []string{"2001"}, LinesTo: "rls",
+	}}})
+	p.answer(p.next(), 420, "Unsupported: recipient-list-subscribe\r\n")
+	w.until("the refusal is reported", func() bool { return strings.Contains(onlyList(w).Trouble, "refused: 420") })
+}

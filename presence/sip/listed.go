@@ -1,7 +1,9 @@
 package sip
 
 import (
+	"bytes"
 	"context"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"math"
@@ -23,6 +25,7 @@ const (
 // subscriber.mu.
 type listed struct {
 	roll    *Roll
+	body    []byte                   // the list itself, nil: the server knows it
 	trouble string                   // why nothing is told, "" = it is, or nothing is known yet
 	held    int                      // bytes of what waits for its turn
 	waiting map[uint32]chan struct{} // by CSeq, of which one is sent to when its turn has come
@@ -33,6 +36,28 @@ type listed struct {
 type ListStatus struct {
 	Members int
 	Trouble string // why the server tells nothing of it, "" = it does
+}
+
+// recipients writes lines as application/resource-lists+xml (RFC 4826).
+func recipients(uris []string) []byte {
+	var b bytes.Buffer
+	b.WriteString(xml.Header + `<resource-lists xmlns="urn:ietf:params:xml:ns:resource-lists"><list>`)
+	for _, uri := range uris {
+		b.WriteString(`<entry uri="`)
+		_ = xml.EscapeText(&b, []byte(uri)) // a buffer takes all
+		b.WriteString(`"/>`)
+	}
+	b.WriteString(`</list></resource-lists>`)
+	return b.Bytes()
+}
+
+// bring puts the list into the request that begins a dialog, RFC 5367 §3 and 4. The
+// server keeps it for those that renew the subscription.
+func (l *listed) bring(req *sip.Request) {
+	req.AppendHeader(sip.NewHeader("Require", "recipient-list-subscribe"))
+	req.AppendHeader(sip.NewHeader("Content-Type", "application/resource-lists+xml"))
+	req.AppendHeader(sip.NewHeader("Content-Disposition", "recipient-list"))
+	req.SetBody(l.body)
 }
 
 // enter locks and returns the watch of a NOTIFY, nil if it is gone. One of a list

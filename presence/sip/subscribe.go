@@ -107,21 +107,35 @@ func (s *subscriber) target(one Subscription) (*target, error) {
 	if expires <= 0 {
 		expires = 5 * time.Minute
 	}
+	origin := "subscription " + one.Server + " " + one.Event
+	if one.LinesTo != "" {
+		if err := t.listen(one.whole(server.Host, one.LinesTo), expires, origin, recipients(uris)); err != nil {
+			return nil, err
+		}
+		uris = nil
+	}
 	for _, text := range uris {
-		if _, err := t.watch(text, expires, "subscription "+one.Server+" "+one.Event); err != nil {
+		if _, err := t.watch(text, expires, origin); err != nil {
 			return nil, err
 		}
 	}
 	for _, text := range one.Lists {
-		origin := "subscription " + one.Server + " " + one.Event + " " + text
-		w, err := t.watch(one.whole(server.Host, text), expires, origin)
-		if err != nil {
+		if err := t.listen(one.whole(server.Host, text), expires, origin+" "+text, nil); err != nil {
 			return nil, err
 		}
-		w.list = &listed{roll: NewRoll(origin), waiting: map[uint32]chan struct{}{}}
-		t.lists = append(t.lists, w)
 	}
 	return t, nil
+}
+
+// listen adds the subscription to a list, which body says if the server does not know.
+func (t *target) listen(uri string, expires time.Duration, origin string, body []byte) error {
+	w, err := t.watch(uri, expires, origin)
+	if err != nil {
+		return err
+	}
+	w.list = &listed{roll: NewRoll(origin), waiting: map[uint32]chan struct{}{}, body: body}
+	t.lists = append(t.lists, w)
+	return nil
 }
 
 func (t *target) watch(uri string, expires time.Duration, origin string) (*watch, error) {

@@ -25,6 +25,7 @@ type Subscription struct {
 	Event          string   // dialog or presence
 	Lines          []string // users as 2001, ranges as 2000-2999, or whole URIs
 	Lists          []string // of the server, whose members it tells of (RFC 4662): users or whole URIs
+	LinesTo        string   // a list server that takes Lines in the request (RFC 5367), a user or URI; "" = each is subscribed to
 	From           string   // who subscribes, a URI; "" = sip:deskline@ and the server's host
 	User, Password string   // for digest; "" = none
 	Expires        time.Duration
@@ -43,10 +44,34 @@ func (s Subscription) Check() error {
 			return fmt.Errorf("from %q: %w", s.From, err)
 		}
 	}
-	if _, err := s.uris(); err != nil {
+	lines, err := s.uris()
+	if err != nil {
+		return err
+	}
+	if err := s.checkLinesTo(len(lines)); err != nil {
 		return err
 	}
 	return s.checkLists()
+}
+
+func (s Subscription) checkLinesTo(lines int) error {
+	if s.LinesTo == "" {
+		return nil
+	}
+	server, _, err := s.server()
+	if err != nil {
+		return err
+	}
+	if _, err := Normalise(s.whole(server.Host, s.LinesTo)); err != nil {
+		return fmt.Errorf("lines_to %q: %w", s.LinesTo, err)
+	}
+	if lines == 0 || lines > MaxMembers {
+		return fmt.Errorf("lines_to: takes 1 to %d lines, not %d", MaxMembers, lines)
+	}
+	if slices.Contains(s.Lists, s.LinesTo) {
+		return fmt.Errorf("lines_to: %q is one of lists already", s.LinesTo)
+	}
+	return nil
 }
 
 func (s Subscription) checkLists() error {

@@ -93,7 +93,11 @@ func (w *watch) request(own netip.AddrPort, expires time.Duration) *sip.Request 
 	}
 	req.AppendHeader(sip.NewHeader("Expires", seconds(expires)))
 	req.AppendHeader(sip.NewHeader("User-Agent", "deskline"))
-	req.SetBody(nil)
+	if w.list != nil && w.list.body != nil && w.remote == "" {
+		w.list.bring(req)
+	} else {
+		req.SetBody(nil)
+	}
 	return req
 }
 
