@@ -322,3 +322,20 @@ func TestListBroughtRefused(t *testing.T) {
 	p.answer(p.next(), 420, "Unsupported: recipient-list-subscribe\r\n")
 	w.until("the refusal is reported", func() bool { return strings.Contains(onlyList(w).Trouble, "refused: 420") })
 }
+
+// TestListSkipped has a request that is never sent: the next is let in all the same.
+func TestListSkipped(t *testing.T) {
+	t.Parallel()
+	p := newRLS(t)
+	w := p.watch("dialog")
+	r := p.next()
+	p.answer(r, 200, granted)
+	p.list(r, rlmi(0, true, resource("2001", active("a", "c1"))), idle("c1", "0"))
+	w.await(line2001, presence.LineIdle)
+	p.seq++
+	p.list(r, rlmi(1, false, resource("2001", active("a", "c1"))), busy("c1", "1"))
+	w.await(line2001, presence.LineInCall)
+	for range 2 {
+		p.answered(200)
+	}
+}

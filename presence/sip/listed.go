@@ -15,10 +15,11 @@ import (
 )
 
 // Requests of one connection are handled beside each other, so that one may overtake
-// another. Those of a list depend on each other, and come close together.
+// another, as may one of which a datagram was lost. Those of a list depend on each
+// other, and come close together.
 const (
-	turnWait = 500 * time.Millisecond // since one was let in
-	turnHeld = 2 * MaxList            // bytes of those that wait
+	turnWait = 4 * time.Second // since one was let in: a lost datagram was sent three times more, RFC 3261 §17.1.2.2
+	turnHeld = 2 * MaxList     // bytes of those that wait
 )
 
 // listed is what a subscription to a list has beyond that to a line. All is guarded by
