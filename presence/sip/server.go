@@ -17,6 +17,17 @@ const (
 	accept      = typePIDF + ", " + typeDialog
 )
 
+// parser reads messages of the usual size, larger ones where there are lists. Its bound
+// is for all connections alike, so there are fewer of strangers then.
+func (s *Source) parser() *sip.Parser {
+	parser := sip.NewParser()
+	if slices.ContainsFunc(s.cfg.Subscribe, func(one Subscription) bool { return len(one.Lists) > 0 }) {
+		parser.MaxMessageLength = MaxList + MaxBody
+		s.guard.strangersMost = strangersList
+	}
+	return parser
+}
+
 func (s *Source) server() (*sipgo.Server, error) {
 	server, err := sipgo.NewServer(s.ua)
 	if err != nil {

@@ -108,17 +108,6 @@ func New(cfg Config) (*Source, error) {
 	return s, err
 }
 
-// parser reads messages of the usual size, larger ones where there are lists. Its bound
-// is for all connections alike, so there are fewer of strangers then.
-func (s *Source) parser() *sip.Parser {
-	parser := sip.NewParser()
-	if slices.ContainsFunc(s.cfg.Subscribe, func(one Subscription) bool { return len(one.Lists) > 0 }) {
-		parser.MaxMessageLength = MaxList + MaxBody
-		s.guard.strangersMost = strangersList
-	}
-	return parser
-}
-
 func setDefaults(cfg *Config) {
 	if cfg.MinExpires <= 0 {
 		cfg.MinExpires = time.Minute
