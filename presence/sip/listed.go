@@ -125,9 +125,9 @@ func (w *watch) advance(seq uint32) {
 // listed takes what a NOTIFY says of a list.
 func (s *subscriber) listed(w *watch, n notice, now time.Time) (code int, reason string) {
 	switch {
-	case n.empty: // nothing is known yet
+	case n.empty && n.listing: // nothing is known yet
 		return 200, "OK"
-	case n.list == nil:
+	case n.list == nil: // RFC 4662 §4.3 wants Require: eventlist of an empty one, too
 		s.warn(w, "the server does not know lists (RFC 4662), or this is none: it tells of a line, which is not used")
 		return 200, "OK"
 	case n.err != nil:

@@ -88,6 +88,7 @@ type notice struct {
 	reason string
 
 	empty   bool
+	listing bool // the server says that it tells of a list
 	size    int
 	list    *List // nil: of a line
 	reading reading
@@ -107,7 +108,7 @@ func (s *subscriber) read(req *sip.Request) notice {
 		return notice{code: 489, reason: "Bad Event"}
 	}
 	body, kind := req.Body(), field(req, "Content-Type", "c")
-	n := notice{empty: len(body) == 0, size: len(body)}
+	n := notice{empty: len(body) == 0, size: len(body), listing: strings.Contains(strings.ToLower(field(req, "Require")), "eventlist")}
 	if n.empty {
 		return n
 	}

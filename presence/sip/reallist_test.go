@@ -112,6 +112,8 @@ func TestKamailioListLost(t *testing.T) {
 func TestKamailioNoList(t *testing.T) {
 	t.Parallel()
 	k := siptest.Kamailio(t)
+	quiet := start(t, kamailioList(k, "udp", "dialog"))
+	quiet.until("the trouble is reported, before anything is told", func() bool { return strings.Contains(onlyList(quiet).Trouble, "does not know lists (RFC 4662)") })
 	w := start(t, kamailioList(k, "udp", "presence"))
 	p := dial(t, "tcp", k.Addr())
 	agents := "sip:agents@127.0.0.1"
