@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/deskline/deskline/bench/site"
 )
 
 // client is a session of either kind.
@@ -28,17 +30,17 @@ type crowd struct {
 // flowTime is how long the talk may stand still before it counts as ended.
 const flowTime = 40 * time.Second
 
-func startCrowd(ctx context.Context, s *site, b *book) (*crowd, error) {
-	t, err := startTroupe(s.dir, s.cfg.Modules, b)
+func startCrowd(ctx context.Context, s *site.Site, cfg config, b *book) (*crowd, error) {
+	t, err := startTroupe(s.Dir, cfg.Modules, b)
 	if err != nil {
 		return nil, err
 	}
 	c := &crowd{book: b, troupe: t, stop: make(chan struct{})}
-	for i := range s.cfg.Sessions {
+	for i := range cfg.Sessions {
 		if i%2 == 0 { // a pair is one of each kind
-			c.clients = append(c.clients, newRaw(i, s.doors(i), b))
+			c.clients = append(c.clients, newRaw(i, doors(s, i), b))
 		} else {
-			c.clients = append(c.clients, t.add(i, s.doors(i)))
+			c.clients = append(c.clients, t.add(i, doors(s, i)))
 		}
 	}
 	if err := c.open(ctx); err != nil {
@@ -47,9 +49,21 @@ func startCrowd(ctx context.Context, s *site, b *book) (*crowd, error) {
 	}
 	b.mark()
 	for i := range c.clients {
-		c.talk.Go(func() { c.speak(ctx, i, s.cfg.pace()) })
+		c.talk.Go(func() { c.speak(ctx, i, cfg.pace()) })
 	}
 	return c, nil
+}
+
+// doors are the addresses a client has, in its order. Half of them come through
+// HAProxy, the others have a primary and a secondary node.
+func doors(s *site.Site, i int) []string {
+	switch i / 2 % 4 {
+	case 0:
+		return []string{site.Door(s.Hosts.Proxy.Addr, site.EvenPort)}
+	case 2:
+		return []string{site.Door(s.Hosts.Proxy.Addr, site.LeastPort)}
+	}
+	return s.Doors(i/4 + i) // the two of a pair have different homes
 }
 
 // open signs all clients in at once.
@@ -99,7 +113,7 @@ func (c *crowd) flows(ctx context.Context) error {
 		if ctx.Err() != nil || time.Now().After(limit) {
 			return fmt.Errorf("nothing arrives any more from clients %v", behind)
 		}
-		pause(ctx, 5*time.Millisecond)
+		site.Pause(ctx, 5*time.Millisecond)
 	}
 }
 
@@ -113,7 +127,7 @@ func (c *crowd) home() {
 func (c *crowd) quiet(ctx context.Context) error {
 	close(c.stop)
 	c.talk.Wait()
-	for limit := time.Now().Add(flowTime); !c.book.settled(); pause(ctx, 5*time.Millisecond) {
+	for limit := time.Now().Add(flowTime); !c.book.settled(); site.Pause(ctx, 5*time.Millisecond) {
 		if ctx.Err() != nil || time.Now().After(limit) {
 			return errors.New("the last messages do not arrive")
 		}

@@ -13,6 +13,8 @@ import (
 	"regexp"
 	"syscall"
 	"time"
+
+	"github.com/deskline/deskline/bench/site"
 )
 
 // config is one run.
@@ -32,6 +34,11 @@ type config struct {
 
 // pace is the time between two messages of a session.
 func (c *config) pace() time.Duration { return time.Duration(float64(time.Second) / c.Rate) }
+
+// site is what the cluster is made of.
+func (c *config) site() site.Config {
+	return site.Config{Deskline: c.Deskline, HAProxy: c.HAProxy, Nodes: c.Nodes, Users: c.Sessions, Contacts: min(6, c.Sessions-1)}
+}
 
 func main() {
 	cfg := config{}
@@ -57,8 +64,8 @@ func main() {
 }
 
 func start(ctx context.Context, cfg config, only string) (code int, err error) {
-	if !inside() {
-		return enter(ctx)
+	if !site.Inside() {
+		return site.Enter(ctx)
 	}
 	if cfg.Only, err = regexp.Compile(only); err != nil {
 		return 1, fmt.Errorf("-only: %w", err)

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/deskline/deskline/bench/site"
 )
 
 // scenario is one way to make a cluster suffer. Its act is one event: it
@@ -22,18 +24,19 @@ type scenario struct {
 
 // stage is what a scenario acts on.
 type stage struct {
-	*site
+	*site.Site
+	cfg    config
 	crowd  *crowd
 	random *rand.Rand
 	turn   int // of the events, from 0
 }
 
 // node is the one whose turn it is to fail.
-func (s *stage) node() *process { return s.nodes[s.turn%len(s.nodes)] }
+func (s *stage) node() *site.Process { return s.Nodes[s.turn%len(s.Nodes)] }
 
 // moment waits for a random while.
 func (s *stage) moment(ctx context.Context) {
-	pause(ctx, time.Duration(s.random.Int64N(int64(300*time.Millisecond))))
+	site.Pause(ctx, time.Duration(s.random.Int64N(int64(300*time.Millisecond))))
 }
 
 // play plays all scenarios that are asked for. The error is one of the play
@@ -45,29 +48,29 @@ func play(ctx context.Context, cfg config, dir string) (rows []row, err error) {
 			chosen = append(chosen, sc)
 		}
 	}
-	h, err := buildHosts(ctx, cfg.Nodes)
+	h, err := site.BuildHosts(ctx, cfg.Nodes)
 	if err != nil {
 		return nil, err
 	}
 	random := rand.New(rand.NewPCG(cfg.Seed, 1))
 	fmt.Fprintf(os.Stderr, "seed %d, %d nodes, %d sessions\n", cfg.Seed, cfg.Nodes, cfg.Sessions)
 	for _, sentinels := range []bool{false, true} {
-		var site *site
+		var running *site.Site
 		for _, sc := range chosen {
 			if sc.sentinels != sentinels || ctx.Err() != nil {
 				continue
 			}
-			if site == nil {
-				site, err = startSite(ctx, cfg, h, filepath.Join(dir, fmt.Sprintf("sentinels-%t", sentinels)), sentinels)
+			if running == nil {
+				running, err = site.Start(ctx, cfg.site(), h, filepath.Join(dir, fmt.Sprintf("sentinels-%t", sentinels)), sentinels)
 				if err != nil {
-					return rows, errors.Join(err, site.stop())
+					return rows, errors.Join(err, running.Stop())
 				}
 			}
-			r := playOne(ctx, site, len(rows), sc, random, cfg.Duration/time.Duration(len(chosen)))
+			r := playOne(ctx, running, cfg, len(rows), sc, random, cfg.Duration/time.Duration(len(chosen)))
 			rows = append(rows, r)
 		}
-		if site != nil {
-			if err := site.stop(); err != nil {
+		if running != nil {
+			if err := running.Stop(); err != nil {
 				return rows, err
 			}
 		}
@@ -75,20 +78,20 @@ func play(ctx context.Context, cfg config, dir string) (rows []row, err error) {
 	return rows, ctx.Err()
 }
 
-func playOne(ctx context.Context, site *site, number int, sc scenario, random *rand.Rand, atLeast time.Duration) row {
+func playOne(ctx context.Context, s *site.Site, cfg config, number int, sc scenario, random *rand.Rand, atLeast time.Duration) row {
 	began := time.Now()
-	b := newBook(number, sc.name, site.cfg.Sessions, site.cfg.pace(), time.Duration(float64(sc.limit)*site.cfg.Slack))
-	c, err := startCrowd(ctx, site, b)
+	b := newBook(number, sc.name, cfg.Sessions, cfg.pace(), time.Duration(float64(sc.limit)*cfg.Slack))
+	c, err := startCrowd(ctx, s, cfg, b)
 	if err != nil {
 		b.close(err)
 		return b.row
 	}
-	s := &stage{site: site, crowd: c, random: random}
+	st := &stage{Site: s, cfg: cfg, crowd: c, random: random}
 	err = c.flows(ctx)
-	for ; err == nil && ctx.Err() == nil && (s.turn < sc.times || time.Since(began) < atLeast); s.turn++ {
-		s.moment(ctx)
+	for ; err == nil && ctx.Err() == nil && (st.turn < sc.times || time.Since(began) < atLeast); st.turn++ {
+		st.moment(ctx)
 		b.mark()
-		if err = sc.act(ctx, s); err == nil {
+		if err = sc.act(ctx, st); err == nil {
 			c.home()
 			err = c.flows(ctx)
 		}

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"syscall"
 	"time"
+
+	"github.com/deskline/deskline/bench/site"
 )
 
 // What a pause may be.
@@ -22,31 +24,31 @@ var scenarios = []scenario{
 	{name: "node restarted", times: 3, limit: plannedPause, act: restarted},
 	{name: "users moved", times: 2, limit: plannedPause, act: moved},
 	{name: "node halted", times: 1, act: halted},
-	{name: "node cut off from Redis", times: 1, act: apart(func(s *stage) [][2]*host { return ways(s.node().host, s.hosts.redis) })},
-	{name: "answers of Redis cut off", times: 1, act: apart(func(s *stage) [][2]*host { return [][2]*host{{s.hosts.redis, s.node().host}} })},
-	{name: "node cut off from nodes", times: 1, act: apart(func(s *stage) [][2]*host { return ways(s.node().host, s.others(s.node())...) })},
-	{name: "node cut off from clients", times: 1, act: apart(func(s *stage) [][2]*host { return ways(s.node().host, clientHost, s.hosts.proxy) })},
-	{name: "Redis killed", times: 1, act: func(ctx context.Context, s *stage) error { return s.redis.restart(ctx, 1500*time.Millisecond) }},
-	{name: "Redis failed over", sentinels: true, times: 1, act: func(ctx context.Context, s *stage) error { return s.redis.failover(ctx) }},
+	{name: "node cut off from Redis", times: 1, act: apart(func(s *stage) [][2]*site.Host { return ways(s.node().Host, s.Hosts.Redis) })},
+	{name: "answers of Redis cut off", times: 1, act: apart(func(s *stage) [][2]*site.Host { return [][2]*site.Host{{s.Hosts.Redis, s.node().Host}} })},
+	{name: "node cut off from nodes", times: 1, act: apart(func(s *stage) [][2]*site.Host { return ways(s.node().Host, s.Others(s.node())...) })},
+	{name: "node cut off from clients", times: 1, act: apart(func(s *stage) [][2]*site.Host { return ways(s.node().Host, site.Clients, s.Hosts.Proxy) })},
+	{name: "Redis killed", times: 1, act: func(ctx context.Context, s *stage) error { return s.Redis.Restart(ctx, 1500*time.Millisecond) }},
+	{name: "Redis failed over", sentinels: true, times: 1, act: func(ctx context.Context, s *stage) error { return s.Redis.Failover(ctx) }},
 }
 
 func killed(ctx context.Context, s *stage) error {
 	n := s.node()
-	if err := n.end(syscall.SIGKILL); err != nil {
+	if err := n.End(syscall.SIGKILL); err != nil {
 		return err
 	}
-	return errors.Join(s.crowd.flows(ctx), n.start(ctx), s.ready(ctx, n))
+	return errors.Join(s.crowd.flows(ctx), n.Start(ctx), s.Ready(ctx, n))
 }
 
 func restarted(ctx context.Context, s *stage) error {
 	n := s.node()
-	return errors.Join(n.end(syscall.SIGTERM), s.crowd.flows(ctx), n.start(ctx), s.ready(ctx, n))
+	return errors.Join(n.End(syscall.SIGTERM), s.crowd.flows(ctx), n.Start(ctx), s.Ready(ctx, n))
 }
 
 // moved has an administrator move the users of a node to its peer and back, and
 // drain it for a restart.
 func moved(ctx context.Context, s *stage) error {
-	n, other := s.nodes[s.turn%2], s.nodes[1-s.turn%2] // a pair
+	n, other := s.Nodes[s.turn%2], s.Nodes[1-s.turn%2] // a pair
 	for _, step := range []string{"failover", "fallback", "drain"} {
 		if err := s.order(ctx, step, n, other); err != nil {
 			return err
@@ -55,32 +57,32 @@ func moved(ctx context.Context, s *stage) error {
 			return err
 		}
 	}
-	return errors.Join(n.end(syscall.SIGTERM), n.start(ctx), s.seen(ctx, n, other), s.order(ctx, "fallback", n, other))
+	return errors.Join(n.End(syscall.SIGTERM), n.Start(ctx), s.seen(ctx, n, other), s.order(ctx, "fallback", n, other))
 }
 
 // seen waits until a node counts as alive at another one.
-func (s *stage) seen(ctx context.Context, n, at *process) error {
-	for limit := time.Now().Add(startTime); time.Now().Before(limit) && ctx.Err() == nil; pause(ctx, 50*time.Millisecond) {
+func (s *stage) seen(ctx context.Context, n, at *site.Process) error {
+	for limit := time.Now().Add(site.StartTime); time.Now().Before(limit) && ctx.Err() == nil; site.Pause(ctx, 50*time.Millisecond) {
 		var status struct {
 			Nodes []struct{ Node, Member string }
 		}
-		out, err := exec.CommandContext(ctx, s.cfg.Deskline, "cluster", "status", "--json", "--admin", net.JoinHostPort(at.host.addr, adminPort)).Output()
+		out, err := exec.CommandContext(ctx, s.cfg.Deskline, "cluster", "status", "--json", "--admin", net.JoinHostPort(at.Host.Addr, site.AdminPort)).Output()
 		if err != nil || json.Unmarshal(out, &status) != nil {
 			continue
 		}
 		for _, m := range status.Nodes {
-			if m.Node == n.name && m.Member == "alive" {
+			if m.Node == n.Name && m.Member == "alive" {
 				return nil
 			}
 		}
 	}
-	return fmt.Errorf("%s does not see %s", at.name, n.name)
+	return fmt.Errorf("%s does not see %s", at.Name, n.Name)
 }
 
 // order gives a command about a node to another one.
-func (s *stage) order(ctx context.Context, command string, about, to *process) error {
-	cmd := exec.CommandContext(ctx, s.cfg.Deskline, "cluster", command, about.name,
-		"--admin", net.JoinHostPort(to.host.addr, adminPort), "--wait", startTime.String())
+func (s *stage) order(ctx context.Context, command string, about, to *site.Process) error {
+	cmd := exec.CommandContext(ctx, s.cfg.Deskline, "cluster", command, about.Name,
+		"--admin", net.JoinHostPort(to.Host.Addr, site.AdminPort), "--wait", site.StartTime.String())
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w: %s", command, err, out)
 	}
@@ -96,42 +98,42 @@ const lapsed = "cluster lease had lapsed"
 
 func halted(ctx context.Context, s *stage) error {
 	n := s.node()
-	before := n.says(lapsed)
-	if err := n.signal(syscall.SIGSTOP); err != nil {
+	before := n.Says(lapsed)
+	if err := n.Signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
-	pause(ctx, away)
-	if err := errors.Join(s.crowd.flows(ctx), n.signal(syscall.SIGCONT)); err != nil {
+	site.Pause(ctx, away)
+	if err := errors.Join(s.crowd.flows(ctx), n.Signal(syscall.SIGCONT)); err != nil {
 		return err
 	}
-	for limit := time.Now().Add(startTime); n.says(lapsed) == before; pause(ctx, 10*time.Millisecond) {
+	for limit := time.Now().Add(site.StartTime); n.Says(lapsed) == before; site.Pause(ctx, 10*time.Millisecond) {
 		if ctx.Err() != nil || time.Now().After(limit) {
-			return fmt.Errorf("%s was halted for %s and does not say %q", n.name, away, lapsed)
+			return fmt.Errorf("%s was halted for %s and does not say %q", n.Name, away, lapsed)
 		}
 	}
-	return s.ready(ctx, n)
+	return s.Ready(ctx, n)
 }
 
 // ways are both directions between a host and others.
-func ways(h *host, others ...*host) (all [][2]*host) {
+func ways(h *site.Host, others ...*site.Host) (all [][2]*site.Host) {
 	for _, o := range others {
-		all = append(all, [2]*host{h, o}, [2]*host{o, h})
+		all = append(all, [2]*site.Host{h, o}, [2]*site.Host{o, h})
 	}
 	return all
 }
 
 // apart has a partition: hosts whose packets to others get lost.
-func apart(lost func(s *stage) [][2]*host) func(ctx context.Context, s *stage) error {
+func apart(lost func(s *stage) [][2]*site.Host) func(ctx context.Context, s *stage) error {
 	return func(ctx context.Context, s *stage) (err error) {
 		pairs := lost(s)
 		for _, p := range pairs {
-			err = errors.Join(err, cut(ctx, p[0], p[1]))
+			err = errors.Join(err, site.Cut(ctx, p[0], p[1]))
 		}
-		pause(ctx, away)
+		site.Pause(ctx, away)
 		err = errors.Join(err, s.crowd.flows(ctx))
 		for _, p := range pairs {
-			err = errors.Join(err, heal(ctx, p[0], p[1]))
+			err = errors.Join(err, site.Heal(ctx, p[0], p[1]))
 		}
-		return errors.Join(err, s.ready(ctx, s.node()))
+		return errors.Join(err, s.Ready(ctx, s.node()))
 	}
 }

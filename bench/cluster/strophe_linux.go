@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/deskline/deskline/bench/peer"
+	"github.com/deskline/deskline/bench/site"
 )
 
 //go:embed strophe.mjs
@@ -155,7 +156,7 @@ func (c *strophe) open(ctx context.Context) error {
 		return err
 	case <-c.ended:
 		return errors.New("sign in: Strophe.js gave up")
-	case <-time.After(startTime):
+	case <-time.After(site.StartTime):
 		return errors.New("sign in: Strophe.js is not connected")
 	case <-ctx.Done():
 		return ctx.Err()
@@ -175,7 +176,7 @@ func (c *strophe) close(ctx context.Context) {
 	select {
 	case <-c.ended:
 	case <-c.troupe.done:
-	case <-time.After(rawTimeout):
+	case <-time.After(site.ClientTimeout):
 	case <-ctx.Done():
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package site
 
 import (
 	"context"
@@ -11,14 +11,15 @@ import (
 )
 
 // insideEnv tells the program that it runs in namespaces of its own.
-const insideEnv = "SOAK_CLUSTER_INSIDE"
+const insideEnv = "DESKLINE_SOAK_INSIDE"
 
-func inside() bool { return os.Getenv(insideEnv) != "" }
+// Inside reports whether the program runs in namespaces of its own.
+func Inside() bool { return os.Getenv(insideEnv) != "" }
 
-// enter runs this program again in a network, mounts and processes of its own
+// Enter runs this program again in a network, mounts and processes of its own
 // and returns its exit code. Whatever it starts there ends with it, and no
 // interface or namespace is left, however it ends.
-func enter(ctx context.Context) (int, error) {
+func Enter(ctx context.Context) (int, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return 1, fmt.Errorf("find the program: %w", err)

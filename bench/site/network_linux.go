@@ -1,4 +1,4 @@
-package main
+package site
 
 import (
 	"context"
@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// host is a machine of the test's network: a network namespace at a bridge.
+// Host is a machine of the test's network: a network namespace at a bridge.
 // That of the clients is the program's own.
-type host struct{ name, addr string }
+type Host struct{ Name, Addr string }
 
 const (
 	bridge = "br0"
@@ -24,7 +24,8 @@ const (
 // else is busy with. What a process has written survives its being killed.
 const memory = "/run/memory"
 
-var clientHost = &host{name: "clients", addr: "10.78.0.1"}
+// Clients is the host that the program itself is on.
+var Clients = &Host{Name: "clients", Addr: "10.78.0.1"}
 
 // buildBridge makes the switch that all hosts are at. Mounts are the program's
 // own, so that ip keeps its names out of the machine's /run.
@@ -43,18 +44,18 @@ func buildBridge(ctx context.Context) error {
 	return ip(ctx,
 		"link set lo up",
 		"link add "+bridge+" type bridge",
-		"addr add "+clientHost.addr+"/24 dev "+bridge,
+		"addr add "+Clients.Addr+"/24 dev "+bridge,
 		"link set "+bridge+" up")
 }
 
 // newHost adds the host with the last number of its address.
-func newHost(ctx context.Context, name string, number int) (*host, error) {
-	h := &host{name: name, addr: fmt.Sprintf("10.78.0.%d", number)}
+func newHost(ctx context.Context, name string, number int) (*Host, error) {
+	h := &Host{Name: name, Addr: fmt.Sprintf("10.78.0.%d", number)}
 	return h, ip(ctx,
 		"netns add "+name,
 		"link add to-"+name+" type veth peer name eth0 netns "+name,
 		"link set to-"+name+" master "+bridge+" up",
-		"-n "+name+" addr add "+h.addr+"/24 dev eth0",
+		"-n "+name+" addr add "+h.Addr+"/24 dev eth0",
 		"-n "+name+" link set eth0 up",
 		"-n "+name+" link set lo up")
 }
@@ -69,27 +70,28 @@ func ip(ctx context.Context, commands ...string) error {
 }
 
 // neighbour is the ip command about another host in h's table.
-func (h *host) neighbour(verb string, to *host, more string) string {
-	if h == clientHost {
-		return "neigh " + verb + " " + to.addr + " " + more + " dev " + bridge
+func (h *Host) neighbour(verb string, to *Host, more string) string {
+	if h == Clients {
+		return "neigh " + verb + " " + to.Addr + " " + more + " dev " + bridge
 	}
-	return "-n " + h.name + " neigh " + verb + " " + to.addr + " " + more + " dev eth0"
+	return "-n " + h.Name + " neigh " + verb + " " + to.Addr + " " + more + " dev eth0"
 }
 
-// cut loses all that goes from one host to another, silently; the way back
-// stays. heal undoes it.
-func cut(ctx context.Context, from, to *host) error {
+// Cut loses all that goes from one host to another, silently; the way back
+// stays.
+func Cut(ctx context.Context, from, to *Host) error {
 	return ip(ctx, from.neighbour("replace", to, "lladdr "+nowhere+" nud permanent"))
 }
 
-func heal(ctx context.Context, from, to *host) error {
+// Heal undoes Cut.
+func Heal(ctx context.Context, from, to *Host) error {
 	return ip(ctx, from.neighbour("del", to, ""))
 }
 
 // command is how a program is run on the host.
-func (h *host) command(argv []string) []string {
-	if h == clientHost {
+func (h *Host) command(argv []string) []string {
+	if h == Clients {
 		return argv
 	}
-	return append([]string{"ip", "netns", "exec", h.name}, argv...)
+	return append([]string{"ip", "netns", "exec", h.Name}, argv...)
 }
