@@ -1,6 +1,6 @@
 # make help lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: run build test test-ad test-asterisk check fmt bench bench-go fuzz soak soak-cluster tools clean help
+.PHONY: run build test test-ad test-asterisk check fmt bench bench-go fuzz soak soak-cluster soak-presence tools clean help
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -X github.com/deskline/deskline/app.version=$(VERSION)
@@ -46,6 +46,10 @@ soak-cluster: build ## nodes, networks and Redis fail while clients talk: make s
 	go build -o bin/soak-cluster ./bench/cluster
 	bin/soak-cluster -deskline bin/deskline $(ARGS)
 
+soak-presence: build ## the same while telephones, calendars and people change: make soak-presence ARGS="-duration 10m"
+	go build -o bin/soak-presence ./bench/presence
+	bin/soak-presence -deskline bin/deskline $(ARGS)
+
 tools: $(TOOLS) ## build the linters
 
 # The tools have a module of their own, so that what they need is not ours.
@@ -59,4 +63,4 @@ clean: ## remove what was built (the data of the demo node stay in ./data)
 	rm -rf bin
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
