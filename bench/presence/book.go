@@ -33,15 +33,14 @@ type bounds struct {
 
 // view is what one contact is shown of a person.
 type view struct {
-	on     bool // the contact is there
-	since  time.Time
-	seen   state
-	key    string // of all that is shown; "" = nothing was
-	at     time.Time
-	pos    int    // the segment of the person's time that was shown
-	stuck  *story // the view is not the truth for too long
-	shown  notes
-	number int // of times the contact came
+	on    bool // the contact is there
+	since time.Time
+	seen  state
+	key   string // of all that is shown; "" = nothing was
+	at    time.Time
+	pos   int    // the segment of the person's time that was shown
+	stuck *story // the view is not the truth for too long
+	shown notes
 }
 
 func newBook(people int, sees func(i int) []int, b bounds) *book {
@@ -132,7 +131,7 @@ func (b *book) come(i int) {
 	for j, v := range b.views[i] {
 		b.people[j].advance(now)
 		v.on, v.since, v.seen, v.key, v.at = true, now, unavailable, "", now
-		v.pos, v.stuck, v.number = b.people[j].index(now.Add(-b.bounds.spread)), nil, v.number+1
+		v.pos, v.stuck = b.people[j].index(now.Add(-b.bounds.spread)), nil
 		v.shown.add(now, "u%d comes", i)
 	}
 }
@@ -222,11 +221,9 @@ func (b *book) measure(v *view, p *person, s state, now time.Time) {
 	if s == v.seen {
 		return
 	}
-	at, cause, ok := p.changed(s, now)
-	if !ok || !v.since.Before(at) || v.number == 0 {
-		return
+	if c := p.latest; c.ok && c.to == s && v.since.Before(c.at) {
+		b.row.took(c.cause, b.weather.rough(now) || b.weather.rough(c.at), now.Sub(c.at))
 	}
-	b.row.took(cause, b.weather.rough(now) || b.weather.rough(at), now.Sub(at))
 }
 
 // sweep looks for contacts whose view is not the truth, and reports whether all see it.
@@ -269,13 +266,14 @@ func (b *book) late(i, j int, is state, since, now time.Time) {
 		return
 	}
 	b.row.Stuck++
-	v.stuck = b.tell(i, j, fmt.Sprintf("STUCK: u%d is shown that u%d is %s, and it is %s", i, j, v.seen, is))
-	b.open = append(b.open, v.stuck)
+	if v.stuck = b.tell(i, j, "STUCK", fmt.Sprintf("%s, and it is %s", v.seen, is)); v.stuck.also == 0 {
+		b.open = append(b.open, v.stuck)
+	}
 }
 
 func (b *book) wrong(i, j int, what string) {
 	b.row.Wrong++
-	b.tell(i, j, fmt.Sprintf("WRONG: u%d sees u%d: %s", i, j, what))
+	b.tell(i, j, "WRONG", what)
 }
 
 // story is what led to a violation.
@@ -284,6 +282,9 @@ type story struct {
 	of    int // the person
 	lines []note
 	nodes []string // what the nodes say
+	at    time.Time
+	kind  string
+	also  int // contacts that the same happened to
 }
 
 const (
@@ -291,8 +292,16 @@ const (
 	maxStories  = 12
 )
 
-func (b *book) tell(i, j int, title string) *story {
-	s := &story{title: time.Now().Format(clockLayout) + " " + title, of: j}
+// tell keeps what led to a violation; once for all contacts that it happens to.
+func (b *book) tell(i, j int, kind, what string) *story {
+	now := time.Now()
+	for _, s := range b.told {
+		if s.of == j && s.kind == kind && now.Sub(s.at) < time.Second {
+			s.also++
+			return s
+		}
+	}
+	s := &story{title: fmt.Sprintf("%s: u%d sees u%d: %s", kind, i, j, what), of: j, kind: kind, at: now}
 	s.lines = slices.Concat(b.people[j].notes.last(16), b.views[i][j].shown.last(10), b.events.last(4))
 	if len(b.told) < maxStories {
 		b.told = append(b.told, s)
@@ -302,7 +311,11 @@ func (b *book) tell(i, j int, title string) *story {
 
 // print writes a story in the order of time.
 func (s *story) print(out *strings.Builder) {
-	fmt.Fprintf(out, "  %s\n", s.title)
+	fmt.Fprintf(out, "  %s %s", s.at.Format(clockLayout), s.title)
+	if s.also > 0 {
+		fmt.Fprintf(out, " (and %d other contacts)", s.also)
+	}
+	fmt.Fprintln(out)
 	slices.SortStableFunc(s.lines, func(a, b note) int { return a.at.Compare(b.at) })
 	for _, l := range s.lines {
 		fmt.Fprintf(out, "    %s %s\n", l.at.Format(clockLayout), l.text)
@@ -313,7 +326,7 @@ func (s *story) print(out *strings.Builder) {
 }
 
 // trouble begins or ends what the cluster suffers.
-func (b *book) trouble(is bool, what string) {
+func (b *book) trouble(is, apart bool, what string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
@@ -321,7 +334,7 @@ func (b *book) trouble(is bool, what string) {
 		p.advance(now)
 	}
 	if b.events.add(now, "%s", what); is {
-		b.weather.trouble, b.weather.since = true, now
+		b.weather.trouble, b.weather.apart, b.weather.since = true, apart, now
 	} else {
 		b.weather.trouble, b.weather.until = false, now
 	}

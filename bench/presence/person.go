@@ -23,13 +23,23 @@ type planned struct {
 	cause string
 	at    time.Time
 	sure  bool // it has happened; before that it may have
+	// elsewhere says that it happens only for who has not heard better: nodes that are
+	// cut off from the one that was told.
+	elsewhere bool
 }
 
 // segment is a part of a person's time in which the same is true. Its end is the next one.
 type segment struct {
+	at  time.Time
+	set set
+}
+
+// turn is the latest change, if it was one from a state that was certain to another.
+type turn struct {
 	at    time.Time
-	set   set
-	cause string // of its first change
+	cause string
+	to    state
+	ok    bool
 }
 
 // person is the truth about one user. Times are given in about their order.
@@ -38,6 +48,7 @@ type person struct {
 	inputs  [facts]input
 	plans   []planned // in the order of time
 	time    []segment
+	latest  turn
 	spoke   time.Time // the client last sent presence
 	notes   notes
 }
@@ -66,13 +77,19 @@ func (p *person) accept(f fact, value uint8, at time.Time) {
 	in := &p.inputs[f]
 	in.value, in.pending, in.since = value, false, at
 	in.may |= 1 << value
-	p.plans = slices.DeleteFunc(p.plans, func(one planned) bool { return one.fact == f })
+	if p.weather.trouble && p.weather.apart {
+		for k := range p.plans {
+			p.plans[k].elsewhere = p.plans[k].elsewhere || p.plans[k].fact == f
+		}
+	} else {
+		p.plans = slices.DeleteFunc(p.plans, func(one planned) bool { return one.fact == f })
+	}
 	p.write(at, "")
 }
 
 // plan says that a fact will be another at some time between two.
 func (p *person) plan(f fact, value uint8, cause string, from, until time.Time) {
-	p.plans = append(p.plans, planned{f, value, cause, from, false}, planned{f, value, cause, until, true})
+	p.plans = append(p.plans, planned{fact: f, value: value, cause: cause, at: from}, planned{fact: f, value: value, cause: cause, at: until, sure: true})
 	slices.SortStableFunc(p.plans, func(a, b planned) int { return a.at.Compare(b.at) })
 }
 
@@ -109,8 +126,14 @@ func (p *person) advance(now time.Time) {
 func (p *person) happen(one planned) {
 	in := &p.inputs[one.fact]
 	in.may |= 1<<one.value | 1<<in.value
-	in.since = time.Time{}
-	if one.sure {
+	switch {
+	case one.elsewhere && in.since.Before(one.at) && !in.since.IsZero():
+		in.since = one.at
+	case one.elsewhere:
+	default:
+		in.since = time.Time{}
+	}
+	if one.sure && !one.elsewhere {
 		in.value, in.since = one.value, one.at
 	}
 	p.write(one.at, one.cause)
@@ -138,14 +161,22 @@ func (p *person) closing() (found fact, at time.Time, ok bool) {
 func (p *person) write(at time.Time, cause string) {
 	s := p.possible(0, [facts]uint8{})
 	if n := len(p.time); n > 0 {
-		if last := &p.time[n-1]; last.set == s {
+		last := p.time[n-1]
+		if last.set == s {
 			return
 		}
-		if at.Before(p.time[n-1].at) {
-			at = p.time[n-1].at
+		if at.Before(last.at) {
+			at = last.at
+		}
+		other := s &^ last.set
+		switch {
+		case last.set.single() && s == last.set|other && other.single():
+			p.latest = turn{at, cause, other.only(), cause != ""}
+		case s != 1<<p.latest.to:
+			p.latest.ok = false
 		}
 	}
-	p.time = append(p.time, segment{at, s, cause})
+	p.time = append(p.time, segment{at, s})
 }
 
 // possible is every state that the facts from one on may make.
@@ -186,18 +217,6 @@ func (p *person) match(s state, from int, oldest, now time.Time) int {
 	return -1
 }
 
-// changed returns when and why a person became a state that was told at a time, if
-// that can be said.
-func (p *person) changed(s state, now time.Time) (at time.Time, cause string, ok bool) {
-	k := p.index(now)
-	for ; k > 0 && p.time[k].set.has(s); k-- {
-		if before := p.time[k-1].set; before.single() && !before.has(s) {
-			return p.time[k].at, p.time[k].cause, p.time[k].cause != ""
-		}
-	}
-	return at, "", false
-}
-
 // certain tells what a person is and since when, if there is no doubt.
 func (p *person) certain() (state, time.Time, bool) {
 	last := p.now()
@@ -210,6 +229,7 @@ type weather struct {
 	spread, settle time.Duration
 
 	trouble      bool
+	apart        bool      // nodes do not hear of one another in it
 	since, until time.Time // of the latest trouble
 }
 

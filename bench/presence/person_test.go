@@ -40,8 +40,8 @@ func TestTruth(t *testing.T) {
 	p.want(t, after(120), 1<<onThePhone)
 	p.want(t, after(2005), 1<<available|1<<onThePhone)
 	p.want(t, after(2200), 1<<available)
-	if at, cause, ok := p.changed(onThePhone, after(130)); !ok || cause != callBegins || !at.Equal(after(0)) {
-		t.Errorf("on the phone since %v by %q, %v", at, cause, ok)
+	if c := p.latest; !c.ok || c.cause != lineLapses || c.to != available || !c.at.Equal(after(2000)) {
+		t.Errorf("the latest change is %+v", c)
 	}
 }
 

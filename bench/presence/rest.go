@@ -48,9 +48,6 @@ func (b *book) unrest() string {
 			fmt.Fprintf(&text, " u%d may be %s;", j, p.now().set)
 			continue
 		}
-		if len(p.plans) > 0 {
-			fmt.Fprintf(&text, " u%d is to change;", j)
-		}
 		for i := range b.views {
 			if v := b.views[i][j]; v != nil && v.on && v.seen != is && v.stuck == nil {
 				fmt.Fprintf(&text, " u%d sees u%d as %s, not %s;", i, j, v.seen, is)

@@ -22,29 +22,30 @@ var scenarios = []scenario{
 	{"calm", 1, func(ctx context.Context, s *stage) error { s.act(ctx, 6*time.Second); return nil }},
 	{"coming while lines change", 3, blinking},
 	{"sources silent", 1, silent},
-	{"node killed", 2, trouble(killed)},
-	{"node halted", 1, trouble(halted)},
-	{"nodes restarted in turn", 1, trouble(restarted)},
-	{"node cut off from clients and sources", 1, trouble(apart(func(s *stage) []*site.Host { return []*site.Host{site.Clients} }))},
-	{"node cut off from nodes", 1, trouble(apart(func(s *stage) []*site.Host { return s.Others(s.node()) }))},
-	{"node cut off from Redis", 1, trouble(apart(func(s *stage) []*site.Host { return []*site.Host{s.Hosts.Redis} }))},
-	{"Redis killed", 1, trouble(func(ctx context.Context, s *stage) error { return s.Redis.Restart(ctx, 1500*time.Millisecond) })},
+	{"node killed", 2, trouble(false, killed)},
+	{"node halted", 1, trouble(false, halted)},
+	{"nodes restarted in turn", 1, trouble(false, restarted)},
+	{"node cut off from clients and sources", 1, trouble(false, apart(func(s *stage) []*site.Host { return []*site.Host{site.Clients} }))},
+	{"node cut off from nodes", 1, trouble(true, apart(func(s *stage) []*site.Host { return s.Others(s.node()) }))},
+	{"node cut off from Redis", 1, trouble(true, apart(func(s *stage) []*site.Host { return []*site.Host{s.Hosts.Redis} }))},
+	{"Redis killed", 1, trouble(true, func(ctx context.Context, s *stage) error { return s.Redis.Restart(ctx, 1500*time.Millisecond) })},
 }
 
 // outage is how long a node is halted or cut off: its lease lapses, and others take up
 // its sessions.
 const outage = 5 * time.Second
 
-// trouble has the ledger know that there is some.
-func trouble(act func(ctx context.Context, s *stage) error) func(ctx context.Context, s *stage) error {
+// trouble has the ledger know that there is some, and whether nodes cannot tell one
+// another what they hear meanwhile.
+func trouble(cutOff bool, act func(ctx context.Context, s *stage) error) func(ctx context.Context, s *stage) error {
 	return func(ctx context.Context, s *stage) error {
-		s.book.trouble(true, "trouble with "+s.node().Name)
+		s.book.trouble(true, cutOff, "trouble with "+s.node().Name)
 		done := make(chan error, 1)
 		go func() { done <- act(ctx, s) }() // it ends before this function
 		for {
 			select {
 			case err := <-done:
-				s.book.trouble(false, "the trouble is over")
+				s.book.trouble(false, false, "the trouble is over")
 				return err
 			case <-time.After(2 * step):
 				s.sweep(ctx)
