@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/deskline/deskline/cluster"
@@ -22,6 +23,9 @@ type evidenceShare struct {
 	n    *node
 	wake chan struct{} // something waits
 	read chan struct{} // all is to be read again
+	// heard is the lease under which all was read that others told. One that was halted or cut
+	// off knows less than they do, and tells nobody by that.
+	heard atomic.Int64
 
 	mu   sync.Mutex // guards all below
 	next live.News
@@ -36,11 +40,22 @@ const maxBatch = 500
 const maxWords = 10000
 
 func newEvidenceShare(n *node) *evidenceShare {
-	return &evidenceShare{n: n, wake: make(chan struct{}, 1), read: make(chan struct{}, 1)}
+	s := &evidenceShare{n: n, wake: make(chan struct{}, 1), read: make(chan struct{}, 1)}
+	s.heard.Store(unheard)
+	return s
 }
 
+// unheard is the lease of a node that has not read anything yet.
+const unheard = -1
+
 // Owns implements presence.Cluster.
-func (s *evidenceShare) Owns(user jid.JID) bool { return s.prefers(user.String(), nil) }
+func (s *evidenceShare) Owns(user jid.JID) bool { return s.current() && s.prefers(user.String(), nil) }
+
+// current reports whether this node has held its lease since it read what others told.
+func (s *evidenceShare) current() bool {
+	since, held := s.n.shared.Held()
+	return held && int64(since) == s.heard.Load()
+}
 
 // prefers reports whether this node is, of the living ones and those in among, the one whose hash
 // with a name is the highest, so that as few as possible change when nodes come and go. A
@@ -97,16 +112,20 @@ func (s *evidenceShare) Share(e presence.Evidence) {
 	if err != nil {
 		return // it has no value that cannot be written
 	}
-	s.set(noteName(&e), string(text))
+	until := e.Expires
+	if late := time.Now().Add(presence.LateFor); until.Before(late) && e.Seq >= presence.Timed {
+		until = late // what was taken back is remembered for a while, too
+	}
+	s.set(noteName(&e), live.Note{Text: string(text), Version: e.Seq, Until: until})
 }
 
 // set has a note told to the others, and kept.
-func (s *evidenceShare) set(name, text string) {
+func (s *evidenceShare) set(name string, note live.Note) {
 	s.mu.Lock()
 	if s.next.Set == nil {
-		s.next.Set = map[string]string{}
+		s.next.Set = map[string]live.Note{}
 	}
-	s.next.Set[name] = text
+	s.next.Set[name] = note
 	s.mu.Unlock()
 	s.stir(s.wake)
 }
@@ -123,7 +142,8 @@ func (s *evidenceShare) ShareChoice(user jid.JID, c presence.Choice) {
 	if err != nil {
 		return
 	}
-	s.set(user.String()+"\x00choice", string(text))
+	since := uint64(max(c.Since.UnixMicro(), 0)) //nolint:gosec // not negative
+	s.set(user.String()+"\x00choice", live.Note{Text: string(text), Version: since, Until: time.Now().Add(presence.LateFor)})
 }
 
 // Told implements presence.Cluster.
@@ -149,8 +169,8 @@ func (s *evidenceShare) stir(c chan struct{}) {
 
 // hear takes what another node tells.
 func (s *evidenceShare) hear(n live.News) {
-	for _, text := range n.Set {
-		s.adopt(text)
+	for _, note := range n.Set {
+		s.adopt(note.Text)
 	}
 	for _, text := range n.Said {
 		var w presence.Word
@@ -192,6 +212,9 @@ func (s *evidenceShare) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+			if _, held := s.n.shared.Held(); held && !s.current() && retry == nil {
+				s.stir(s.read)
+			}
 			if now := s.living(); now != living {
 				living = now
 				s.n.presence.OwnersChanged()
@@ -223,12 +246,12 @@ func (s *evidenceShare) batch() live.News {
 	}
 	n := min(len(s.next.Said), maxBatch)
 	news.Said, s.next.Said = s.next.Said[:n:n], s.next.Said[n:]
-	news.Set = make(map[string]string, min(len(s.next.Set), maxBatch))
-	for name, text := range s.next.Set {
+	news.Set = make(map[string]live.Note, min(len(s.next.Set), maxBatch))
+	for name, note := range s.next.Set {
 		if len(news.Set) == maxBatch {
 			break
 		}
-		news.Set[name] = text
+		news.Set[name] = note
 		delete(s.next.Set, name)
 	}
 	s.stir(s.wake)
@@ -249,11 +272,11 @@ func (s *evidenceShare) send(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.next.Set == nil {
-		s.next.Set = map[string]string{}
+		s.next.Set = map[string]live.Note{}
 	}
-	for name, text := range news.Set {
+	for name, note := range news.Set {
 		if _, newer := s.next.Set[name]; !newer {
-			s.next.Set[name] = text
+			s.next.Set[name] = note
 		}
 	}
 	s.next.Said = append(news.Said, s.next.Said[:min(len(s.next.Said), maxWords)]...)
@@ -264,6 +287,7 @@ func (s *evidenceShare) send(ctx context.Context) error {
 func (s *evidenceShare) readAll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
+	since, held := s.n.shared.Held()
 	notes, err := s.n.shared.Notes(ctx)
 	if err != nil {
 		return err
@@ -272,6 +296,15 @@ func (s *evidenceShare) readAll(ctx context.Context) error {
 	for name, text := range notes {
 		if !s.adopt(text) && strings.Contains(name, "\x00") {
 			news.Drop = append(news.Drop, name)
+		}
+	}
+	if held {
+		switch before := s.heard.Swap(int64(since)); before {
+		case int64(since):
+		case unheard:
+			s.n.presence.OwnersChanged()
+		default:
+			s.n.presence.Reclaimed()
 		}
 	}
 	if len(news.Drop) == 0 {

@@ -35,11 +35,11 @@ type ending struct {
 	until        time.Time
 }
 
-// lateFor is how long news come late at most. Only numbers that are times, in microseconds,
+// LateFor is how long news come late at most. Only numbers from Timed on, which are times in microseconds,
 // count after the end: others may begin anew.
 const (
-	lateFor = time.Minute
-	timed   = 1e15
+	LateFor = time.Minute
+	Timed   = 1e15
 )
 
 // Put takes evidence at the time it was received, and reports whether that changed
@@ -87,10 +87,10 @@ func (b *Book) Put(e Evidence, now time.Time) (bool, error) {
 }
 
 func (b *Book) end(e Evidence, now time.Time) {
-	if e.Seq < timed {
+	if e.Seq < Timed {
 		return
 	}
-	b.ended = append(b.ended, ending{e.Source, e.Item, e.Seq, now.Add(lateFor)})
+	b.ended = append(b.ended, ending{e.Source, e.Item, e.Seq, now.Add(LateFor)})
 	b.ended = b.ended[max(0, len(b.ended)-maxEvidence):]
 }
 

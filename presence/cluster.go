@@ -52,6 +52,23 @@ func (s *Service) AdoptWord(w Word) {
 // OwnersChanged looks at everybody again after nodes have come or gone.
 func (s *Service) OwnersChanged() { s.SetSettings(*s.composer.settings.Load()) }
 
+// Reclaimed looks at everybody again after this node was halted or cut off: another may have told contacts
+// in its place what is not known here.
+func (s *Service) Reclaimed() {
+	now := time.Now()
+	for i := range s.composer.shards {
+		sh := &s.composer.shards[i]
+		sh.mu.Lock()
+		for _, e := range sh.entries {
+			if e.foreign, e.changed = true, now; e.sent == nil {
+				e.sent = make(map[jid.JID]key)
+			}
+			sh.plan(e, now)
+		}
+		sh.mu.Unlock()
+	}
+}
+
 // recent is how long before it was taken for dead a node may have told contacts nothing
 // any more.
 const recent = time.Minute

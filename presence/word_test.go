@@ -12,10 +12,10 @@ import (
 	"github.com/deskline/deskline/xmpp/stanza"
 )
 
-// others is the rest of a cluster, in which this node is everybody's owner.
-type others struct{}
+// others is the rest of a cluster, in which this node is everybody's owner, or nobody's.
+type others struct{ cutOff *bool } // nil = it never is
 
-func (others) Owns(jid.JID) bool                    { return true }
+func (o others) Owns(jid.JID) bool                  { return o.cutOff == nil || !*o.cutOff }
 func (others) Share(presence.Evidence)              {}
 func (others) ShareChoice(jid.JID, presence.Choice) {}
 func (others) Told(presence.Word)                   {}

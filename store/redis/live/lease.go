@@ -70,6 +70,13 @@ func (l *Shared) Lapsed(ctx context.Context, node router.NodeID) (bool, error) {
 // Sure reports whether no other node can have taken this one for dead.
 func (l *Shared) Sure() bool { return int64(time.Since(l.began)) < l.sure.Load() }
 
+// Held tells since when the node has been sure of its sessions, which is another time after
+// each lapse, and whether it is now.
+func (l *Shared) Held() (since time.Duration, now bool) {
+	now = l.Sure() // first: who regains the lease says since when before
+	return time.Duration(l.since.Load()), now
+}
+
 // Ready waits until the node is sure of its sessions, or ctx ends.
 func (l *Shared) Ready(ctx context.Context) error {
 	for !l.Sure() {

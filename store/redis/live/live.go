@@ -88,6 +88,7 @@ var (
 	rebindScript = script("rebind")
 	grantScript  = script("grant")
 	readScript   = script("read")
+	noteScript   = script("note")
 )
 
 func script(name string) *goredis.Script {

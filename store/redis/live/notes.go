@@ -20,14 +20,33 @@ const notesLast = 48 * time.Hour
 
 // News is what one node tells all others.
 type News struct {
-	From router.NodeID     `json:"from"`
-	Set  map[string]string `json:"set,omitempty"`  // notes, by name
-	Drop []string          `json:"drop,omitempty"` // notes that are no more
-	Said []string          `json:"said,omitempty"` // what is not kept
-	Rung []string          `json:"rung,omitempty"` // that calendars have changed, which is not kept either
+	From router.NodeID   `json:"from"`
+	Set  map[string]Note `json:"set,omitempty"`  // by name
+	Drop []string        `json:"drop,omitempty"` // notes that are no more
+	Said []string        `json:"said,omitempty"` // what is not kept
+	Rung []string        `json:"rung,omitempty"` // that calendars have changed, which is not kept either
+}
+
+// Note is one version of a piece. A node that stood still or was cut off may tell an earlier one late; that
+// does not replace a later one until the time that the later one has.
+type Note struct {
+	Text    string
+	Version uint64
+	Until   time.Time
+}
+
+// MarshalText implements encoding.TextMarshaler: those that are there hear the text alone.
+func (n Note) MarshalText() ([]byte, error) { return []byte(n.Text), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (n *Note) UnmarshalText(text []byte) error {
+	n.Text = string(text)
+	return nil
 }
 
 func (l *Shared) notesKey() string { return l.cfg.Prefix + "notes" }
+
+func (l *Shared) versionsKey() string { return l.cfg.Prefix + "notes:versions" }
 
 func (l *Shared) notesChannel() string { return l.cfg.Prefix + "notes" }
 
@@ -40,11 +59,12 @@ func (l *Shared) Announce(ctx context.Context, n News) error {
 	}
 	_, err = l.cfg.Client.Pipelined(ctx, func(p goredis.Pipeliner) error {
 		if len(n.Set) > 0 {
-			p.HSet(ctx, l.notesKey(), n.Set)
-			p.PExpire(ctx, l.notesKey(), notesLast)
+			// In full: a Redis that was started anew knows no scripts, and a pipeline does not find out in time.
+			noteScript.Eval(ctx, p, []string{l.notesKey(), l.versionsKey()}, n.args(time.Now())...)
 		}
 		if len(n.Drop) > 0 {
 			p.HDel(ctx, l.notesKey(), n.Drop...)
+			p.HDel(ctx, l.versionsKey(), n.Drop...)
 		}
 		p.Publish(ctx, l.notesChannel(), text)
 		return nil
@@ -53,6 +73,16 @@ func (l *Shared) Announce(ctx context.Context, n News) error {
 		return fmt.Errorf("announce: %w", err)
 	}
 	return nil
+}
+
+// args are those of the script.
+func (n *News) args(now time.Time) []any {
+	args := make([]any, 0, 2+4*len(n.Set))
+	args = append(args, now.UnixMilli(), notesLast.Milliseconds())
+	for name, note := range n.Set {
+		args = append(args, name, note.Text, note.Version, max(note.Until.UnixMilli(), 0))
+	}
+	return args
 }
 
 // Notes returns all notes that are kept, those that have had their time included.
