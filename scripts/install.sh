@@ -2,7 +2,7 @@
 # Installs what the tests need and the machine lacks, from Debian's packages, if
 # it may: a C compiler for the race detector, Redis for the shared store, OpenLDAP
 # for the directory, Radicale for calendars, SIPp, Kamailio and baresip as telephones, openssl
-# and Pebble as authorities, HAProxy and ip for the cluster's ledger, Node.js and
+# and Pebble as authorities, HAProxy and ip for the ledgers, Node.js and
 # Chromium for the real clients. What cannot be
 # installed is named; the exit code is 0 all the same.
 set -uo pipefail

@@ -73,6 +73,15 @@ cluster_ledger() {
 	timeout 300 bin/soak-cluster -slack 3
 }
 
+# presence_ledger is a short round of the soak of composed presence: a node is killed while
+# telephones, calendars and people change. Things may take longer than is promised.
+presence_ledger() {
+	local race=-race
+	command -v gcc >/dev/null || race=
+	go build $race -o bin/soak-presence ./bench/presence || return 1
+	timeout 200 bin/soak-presence -only 'node killed' -stay -seed 1 -users 16 -rate 10 -slack 2
+}
+
 # node_tests FOLDER runs the tests of a package of Node.js.
 node_tests() {
 	cd "$1" || return 1
@@ -107,6 +116,7 @@ if [ -d test/clients/node_modules/strophe.js ]; then
 else
 	skip "cluster's ledger" "the clients are missing: npm ci in test/clients"
 fi
+part "presence's ledger" presence_ledger
 
 echo
 echo "== results"

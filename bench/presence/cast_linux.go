@@ -29,8 +29,9 @@ type cast struct {
 	hurry   atomic.Int64 // how much faster lines change than else
 	flicker atomic.Bool  // half of the people come and go all the time
 
-	stop context.CancelFunc
-	wait sync.WaitGroup
+	there atomic.Int64 // how many have signed in
+	stop  context.CancelFunc
+	wait  sync.WaitGroup
 }
 
 const (
@@ -66,6 +67,11 @@ func startCast(ctx context.Context, cfg config, s *site.Site, b *book) *cast {
 	}
 	for i := range cfg.Users {
 		act(i, (*actor).live)
+	}
+	for cfg.Stay && ctx.Err() == nil && c.there.Load() < int64(cfg.Users) {
+		site.Pause(ctx, step)
+	}
+	for i := range cfg.Users {
 		if !inBulk(i) {
 			act(i+cfg.Users, (*actor).useLine)
 		}

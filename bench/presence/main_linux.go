@@ -28,7 +28,7 @@ type config struct {
 	Duration     time.Duration
 	Slack        float64
 	Seed         uint64
-	Keep         bool
+	Stay, Keep   bool
 }
 
 // bounds are how long things may take.
@@ -47,6 +47,7 @@ func main() {
 	flag.DurationVar(&cfg.Duration, "duration", 0, "how long it takes at least; 0 plays each scenario once")
 	flag.Float64Var(&cfg.Slack, "slack", 1, "things may take so many times as long as is expected")
 	flag.Uint64Var(&cfg.Seed, "seed", rand.Uint64(), "what decides who does what, and which nodes fail")
+	flag.BoolVar(&cfg.Stay, "stay", false, "all come before the first line is told of, and stay")
 	flag.BoolVar(&cfg.Keep, "keep", false, "keep the logs")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)

@@ -41,6 +41,9 @@ func (a *actor) live(ctx context.Context) {
 	}
 }
 
+// leaveTime is how long a client tries to say goodbye.
+const leaveTime = 20 * time.Second
+
 // calendarTime is until a node has looked at the calendar of somebody who came.
 const calendarTime = 4 * time.Second
 
@@ -63,6 +66,7 @@ func (a *actor) signIn(ctx context.Context) *session {
 		return nil
 	}
 	a.arrived()
+	a.there.Add(1)
 	return s
 }
 
@@ -94,7 +98,7 @@ func (a *actor) depart(where string) {
 }
 
 func (a *actor) signOut(ctx context.Context, s *session) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
 	defer cancel()
 	a.depart("its node")
 	s.Close(ctx)
@@ -119,11 +123,11 @@ func (a *actor) behave(ctx context.Context, s *session) {
 		}
 		switch {
 		case a.quiet.Load():
-		case a.flicker.Load() && comesAndGoes(a.i):
+		case a.flicker.Load() && comesAndGoes(a.i) && !a.cfg.Stay:
 			if a.chance(300*time.Millisecond) && a.blink(ctx, s) != nil {
 				return
 			}
-		case a.chance(4 * a.pace()):
+		case !a.cfg.Stay && a.chance(4*a.pace()):
 			return
 		case a.chance(a.pace()):
 			a.choose(ctx, s)

@@ -22,7 +22,7 @@ var scenarios = []scenario{
 	{"calm", 1, func(ctx context.Context, s *stage) error { s.act(ctx, 6*time.Second); return nil }},
 	{"coming while lines change", 3, blinking},
 	{"sources silent", 1, silent},
-	{"node killed", 2, trouble(false, killed)},
+	{"node killed", 1, trouble(false, killed)},
 	{"node halted", 1, trouble(false, halted)},
 	{"nodes restarted in turn", 1, trouble(false, restarted)},
 	{"node cut off from clients and sources", 1, trouble(false, apart(func(s *stage) []*site.Host { return []*site.Host{site.Clients} }))},
