@@ -43,14 +43,14 @@ func (a *actor) meet(ctx context.Context) {
 		}
 		site.Pause(ctx, time.Until(end))
 		if cancelled && ctx.Err() == nil {
-			a.cancel(ctx)
+			a.cancel()
 		}
 		site.Pause(ctx, time.Until(until.Add(calendarTime)))
 	}
 }
 
 // cancel takes the meeting out of the calendar; nodes look at it every second.
-func (a *actor) cancel(ctx context.Context) {
+func (a *actor) cancel() {
 	a.book.begin(a.i, slot, slotFree, met, "the calendar")
 	if err := a.writeCalendar("", time.Time{}, time.Time{}); err != nil {
 		a.book.note(a.i, "%v", err)

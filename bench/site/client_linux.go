@@ -48,9 +48,11 @@ type Client struct {
 	err     error
 }
 
+// ClientTimeout is how long a client waits for the answer of a request.
+const ClientTimeout = 4 * time.Second
+
 const (
-	clientWait     = 2               // seconds that a request may be held
-	ClientTimeout  = 4 * time.Second // of a request
+	clientWait     = 2 // seconds that a request may be held
 	clientPatience = 30 * time.Second
 	againIn        = 50 * time.Millisecond
 	window         = 2
