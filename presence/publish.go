@@ -102,21 +102,40 @@ func (s *Service) compose(ctx context.Context, st *stanza.Stanza, all []router.B
 	}
 	var t *told
 	at := time.Now()
+	shown := false // to contacts still, who are not told yet that the user appears offline
 	s.composer.with(user, false, func(_ *shard, e *entry) {
 		e.touched++
 		s.composer.decide(e, resources(now), at)
 		t, e.relayed = e.told, e.turned
+		shown = t.hidden() && (own == nil || available(all, st.From)) && e.sent[st.From].label != Unavailable
 	})
+	gone := own == nil
+	if shown && gone {
+		return s.leaves(ctx, st, all)
+	}
 	err := s.broadcast(ctx, st, all, t)
 	known := false
-	gone := own == nil
 	s.composer.with(user, false, func(sh *shard, e *entry) {
+		if shown { // they are told by review
+			sh.plan(e, at)
+			return
+		}
 		known = true
 		e.heard(sh, st.From, t.key(st), gone)
 	})
 	if known && s.cfg.Cluster != nil {
 		k := t.key(st)
 		s.cfg.Cluster.Told(Word{Full: st.From, Show: k.show, Label: k.label, Text: k.text, Gone: gone, At: at})
+	}
+	return err
+}
+
+// leaves tells contacts that a resource is gone which they still see, though the user appears offline.
+func (s *Service) leaves(ctx context.Context, st *stanza.Stanza, all []router.Binding) error {
+	err := s.broadcast(ctx, st, all, nil)
+	s.composer.with(st.From.Bare(), false, func(sh *shard, e *entry) { e.heard(sh, st.From, key{}, true) })
+	if s.cfg.Cluster != nil {
+		s.cfg.Cluster.Told(Word{Full: st.From, Gone: true, At: time.Now()})
 	}
 	return err
 }
