@@ -33,14 +33,15 @@ type bounds struct {
 
 // view is what one contact is shown of a person.
 type view struct {
-	on    bool // the contact is there
-	since time.Time
-	seen  state
-	key   string // of all that is shown; "" = nothing was
-	at    time.Time
-	pos   int    // the segment of the person's time that was shown
-	stuck *story // the view is not the truth for too long
-	shown notes
+	on     bool // the contact is there
+	coming bool // and signs in yet
+	since  time.Time
+	seen   state
+	key    string // of all that is shown; "" = nothing was
+	at     time.Time
+	pos    int    // the segment of the person's time that was shown
+	stuck  *story // the view is not the truth for too long
+	shown  notes
 }
 
 func newBook(people int, sees func(i int) []int, b bounds) *book {
@@ -130,7 +131,7 @@ func (b *book) come(i int) {
 	now := time.Now()
 	for j, v := range b.views[i] {
 		b.people[j].advance(now)
-		v.on, v.since, v.seen, v.key, v.at = true, now, unavailable, "", now
+		v.on, v.coming, v.since, v.seen, v.key, v.at = true, true, now, unavailable, "", now
 		v.pos, v.stuck = b.people[j].index(now.Add(-b.bounds.spread)), nil
 		v.shown.add(now, "u%d comes", i)
 	}
@@ -141,7 +142,7 @@ func (b *book) here(i int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, v := range b.views[i] {
-		v.since = time.Now()
+		v.coming, v.since = false, time.Now()
 	}
 }
 
@@ -262,7 +263,7 @@ func (b *book) late(i, j int, is state, since, now time.Time) {
 			since = t
 		}
 	}
-	if v.stuck != nil || b.weather.trouble || now.Sub(since) < b.bounds.stuck {
+	if v.stuck != nil || v.coming || b.weather.trouble || now.Sub(since) < b.bounds.stuck {
 		return
 	}
 	b.row.Stuck++
