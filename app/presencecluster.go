@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"hash/fnv"
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,9 @@ type evidenceShare struct {
 	// heard is the lease under which all was read that others told. One that was halted or cut
 	// off knows less than they do, and tells nobody by that.
 	heard atomic.Int64
+	// settled are the nodes that lived a while ago. One that has come since may not know yet what contacts were told:
+	// who told them goes on for so long, so that some things are told twice and none by nobody.
+	settled atomic.Pointer[map[router.NodeID]bool]
 
 	mu   sync.Mutex // guards all below
 	next live.News
@@ -48,8 +52,21 @@ func newEvidenceShare(n *node) *evidenceShare {
 // unheard is the lease of a node that has not read anything yet.
 const unheard = -1
 
+// handOver is how long who told contacts goes on after another node has come.
+const handOver = 2 * time.Second
+
 // Owns implements presence.Cluster.
-func (s *evidenceShare) Owns(user jid.JID) bool { return s.current() && s.prefers(user.String(), nil) }
+func (s *evidenceShare) Owns(user jid.JID) bool {
+	if !s.current() {
+		return false
+	}
+	name := user.String()
+	if s.prefers(name, nil) {
+		return true
+	}
+	before := s.settled.Load()
+	return before != nil && s.prefers(name, *before)
+}
 
 // current reports whether this node has held its lease since it read what others told.
 func (s *evidenceShare) current() bool {
@@ -83,15 +100,26 @@ func weigh(name string, node router.NodeID) uint64 {
 	return mix(h.Sum64())
 }
 
-// living names the nodes of which one owns a user.
-func (s *evidenceShare) living() string {
-	var all strings.Builder
+// living are the nodes of which one owns a user.
+func (s *evidenceShare) living() map[router.NodeID]bool {
+	all := map[router.NodeID]bool{}
 	for _, m := range s.n.members.View().Members {
 		if m.State == cluster.Alive || m.State == cluster.Doubtful {
-			all.WriteString(string(m.ID) + "\x00")
+			all[m.ID] = true
 		}
 	}
-	return all.String()
+	return all
+}
+
+// forget takes those who do not live out of the settled ones: who comes back is new.
+func (s *evidenceShare) forget(living map[router.NodeID]bool) {
+	before := s.settled.Load()
+	if before == nil {
+		return
+	}
+	rest := maps.Clone(*before)
+	maps.DeleteFunc(rest, func(id router.NodeID, _ bool) bool { return !living[id] })
+	s.settled.Store(&rest)
 }
 
 // mix spreads a hash whose last bytes alone differ.
@@ -203,7 +231,7 @@ func (s *evidenceShare) adopt(text string) bool {
 func (s *evidenceShare) run(ctx context.Context) error {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
-	living := s.living()
+	living, changed, settled := s.living(), time.Now(), false
 	var retry <-chan time.Time
 	s.stir(s.read)
 	for {
@@ -215,8 +243,13 @@ func (s *evidenceShare) run(ctx context.Context) error {
 			if _, held := s.n.shared.Held(); held && !s.current() && retry == nil {
 				s.stir(s.read)
 			}
-			if now := s.living(); now != living {
-				living = now
+			if now := s.living(); !maps.Equal(now, living) {
+				living, changed, settled = now, time.Now(), false
+				s.forget(now)
+				s.n.presence.OwnersChanged()
+			} else if !settled && time.Since(changed) >= handOver {
+				settled = true
+				s.settled.Store(&now)
 				s.n.presence.OwnersChanged()
 			}
 			continue

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/deskline/deskline/presence"
+	"github.com/deskline/deskline/router"
 	"github.com/deskline/deskline/xmpp/jid"
 )
 
@@ -35,5 +36,20 @@ func TestEvidenceInBatches(t *testing.T) {
 	}
 	if len(seen) != notes || said != words || batches != 3 {
 		t.Errorf("%d notes, %d words in %d batches", len(seen), said, batches)
+	}
+}
+
+// TestWhoComesBackIsNew has a node that dies and comes back count as one that has come.
+func TestWhoComesBackIsNew(t *testing.T) {
+	s := newEvidenceShare(nil)
+	s.forget(map[router.NodeID]bool{"n1": true})
+	if s.settled.Load() != nil {
+		t.Error("nobody has lived for a while yet")
+	}
+	s.settled.Store(&map[router.NodeID]bool{"n1": true, "n2": true})
+	s.forget(map[router.NodeID]bool{"n1": true, "n3": true})
+	s.forget(map[router.NodeID]bool{"n1": true, "n2": true, "n3": true})
+	if got := *s.settled.Load(); len(got) != 1 || !got["n1"] {
+		t.Errorf("settled are %v", got)
 	}
 }
