@@ -211,7 +211,7 @@ type verdict struct {
 	told  *told
 	news  []notice
 	gone  []jid.JID
-	relay time.Time // another node tells contacts; who came here since then may not be among them. Zero = they know
+	relay time.Time // another node has told contacts; who came here since then may not be among them. Zero = they know
 }
 
 // judge finds what is to be told of a user. It is called with the lock held.
@@ -230,9 +230,9 @@ func (s *Service) judge(sh *shard, e *entry, list []router.Binding, now time.Tim
 	if e.foreign { // the node that does tells them; what it told is what there is to know
 		e.done(v.news, v.gone)
 		v.news, v.gone = nil, nil
-		if e.turned > e.relayed {
-			v.relay = e.began(now)
-		}
+	}
+	if e.turned > e.relayed && len(v.news) == 0 {
+		v.relay = e.began(now)
 	}
 	e.relayed, e.stirred = e.turned, time.Time{}
 	if !next.IsZero() {
