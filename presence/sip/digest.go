@@ -15,6 +15,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/icholy/digest"
@@ -71,17 +72,23 @@ func parseUsers(r io.Reader, file, realm string) (Users, error) {
 
 // gate checks passwords by digest (RFC 8760, RFC 3261 §22). It guards seen by mu.
 type gate struct {
-	realm string
-	users Users
-	key   [32]byte
-	now   func() time.Time
+	lock atomic.Pointer[lock]
+	key  [32]byte
+	now  func() time.Time
 
 	mu   sync.Mutex
 	seen map[string]int // the highest count of each nonce, so that nothing is replayed
 }
 
+// lock is who may come in. It may change.
+type lock struct {
+	realm string
+	users Users
+}
+
 func newGate(realm string, users Users) *gate {
-	g := &gate{realm: realm, users: users, now: time.Now, seen: map[string]int{}}
+	g := &gate{now: time.Now, seen: map[string]int{}}
+	g.lock.Store(&lock{realm, users})
 	_, _ = rand.Read(g.key[:]) // never fails
 	return g
 }
@@ -112,7 +119,7 @@ func (g *gate) fresh(nonce string) bool {
 func (g *gate) challenges(stale bool) []string {
 	var all []string
 	for _, algorithm := range []string{"SHA-256", "MD5"} {
-		c := digest.Challenge{Realm: g.realm, Nonce: g.nonce(), Algorithm: algorithm, QOP: []string{"auth"}, Stale: stale}
+		c := digest.Challenge{Realm: g.lock.Load().realm, Nonce: g.nonce(), Algorithm: algorithm, QOP: []string{"auth"}, Stale: stale}
 		all = append(all, c.String())
 	}
 	return all
@@ -123,11 +130,12 @@ func (g *gate) check(header, method, uri string) (ok, stale bool) {
 	if len(header) > 4096 {
 		return false, false
 	}
+	lock := g.lock.Load()
 	cred, err := digest.ParseCredentials(header)
-	if err != nil || cred.Realm != g.realm || cred.QOP != "auth" || !sameURI(cred.URI, uri) {
+	if err != nil || cred.Realm != lock.realm || cred.QOP != "auth" || !sameURI(cred.URI, uri) {
 		return false, false
 	}
-	key, known := g.users[cred.Username]
+	key, known := lock.users[cred.Username]
 	size := 2 * md5.Size
 	if strings.EqualFold(cred.Algorithm, "SHA-256") {
 		size = 2 * sha256.Size
@@ -155,6 +163,15 @@ func (g *gate) response(key, method string, c *digest.Credentials) string {
 		return hex.EncodeToString(h[:])
 	}
 	return sum(fmt.Sprintf("%s:%s:%08x:%s:%s:%s", key, c.Nonce, c.Nc, c.Cnonce, c.QOP, sum(method+":"+c.URI)))
+}
+
+// userOf returns the name in credentials that were checked.
+func userOf(header string) string {
+	cred, err := digest.ParseCredentials(header)
+	if err != nil {
+		return ""
+	}
+	return cred.Username
 }
 
 // count refuses a count that was there before.

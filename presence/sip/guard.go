@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,10 +25,8 @@ const (
 
 // guard decides whose bytes are read at all. It guards its maps by mu.
 type guard struct {
-	trusted       []netip.Prefix
-	strangers     bool // others may come over TCP and TLS, to sign in
-	rate          float64
-	strangersMost int // connections
+	terms         atomic.Pointer[terms]
+	strangersMost int // connections; not changed once it is used
 	now           func() time.Time
 
 	mu      sync.Mutex
@@ -38,24 +37,35 @@ type guard struct {
 	foreign int
 }
 
+// terms are what a guard goes by. They may change.
+type terms struct {
+	trusted   []netip.Prefix
+	strangers bool // others may come over TCP and TLS, to sign in
+	rate      float64
+}
+
 type bucket struct {
 	left float64
 	at   time.Time
 }
 
 func newGuard(trusted []netip.Prefix, strangers bool, rate int) *guard {
+	g := &guard{strangersMost: strangersAmong, now: time.Now, peers: map[netip.Addr]struct{}{}, buckets: map[netip.Addr]*bucket{}, conns: map[netip.Addr]int{}}
+	g.set(trusted, strangers, rate)
+	return g
+}
+
+// set has the guard go by other terms.
+func (g *guard) set(trusted []netip.Prefix, strangers bool, rate int) {
 	if rate <= 0 {
 		rate = defaultRate
 	}
-	return &guard{
-		trusted: trusted, strangers: strangers, rate: float64(rate), strangersMost: strangersAmong, now: time.Now,
-		peers: map[netip.Addr]struct{}{}, buckets: map[netip.Addr]*bucket{}, conns: map[netip.Addr]int{},
-	}
+	g.terms.Store(&terms{trusted, strangers, float64(rate)})
 }
 
 // trusts reports whether requests of an address are taken without a password.
 func (g *guard) trusts(a netip.Addr) bool {
-	return slices.ContainsFunc(g.trusted, func(p netip.Prefix) bool { return p.Contains(a) })
+	return slices.ContainsFunc(g.terms.Load().trusted, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // know lets a server in that is subscribed to, for its responses and NOTIFYs.
@@ -78,16 +88,16 @@ func (g *guard) knows(a netip.Addr) bool {
 func (g *guard) take(a netip.Addr) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	now := g.now()
+	now, rate := g.now(), g.terms.Load().rate
 	b := g.buckets[a]
 	if b == nil {
 		if len(g.buckets) >= maxBuckets {
 			clear(g.buckets)
 		}
-		b = &bucket{left: g.rate, at: now}
+		b = &bucket{left: rate, at: now}
 		g.buckets[a] = b
 	}
-	b.left = min(g.rate, b.left+now.Sub(b.at).Seconds()*g.rate)
+	b.left = min(rate, b.left+now.Sub(b.at).Seconds()*rate)
 	b.at = now
 	if b.left < 1 {
 		return false
@@ -131,8 +141,7 @@ type listener struct {
 	guard *guard
 }
 
-// Accept implements net.Listener.
-func (l listener) Accept() (net.Conn, error) {
+func (l listener) accept() (*conn, error) {
 	for {
 		c, err := l.Listener.Accept()
 		if err != nil {
@@ -155,7 +164,7 @@ func (l listener) Accept() (net.Conn, error) {
 func (g *guard) admit(a netip.Addr, known bool) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !known && (!g.strangers || g.foreign >= g.strangersMost) || g.total >= maxConns || g.conns[a] >= maxConnsAddr {
+	if !known && (!g.terms.Load().strangers || g.foreign >= g.strangersMost) || g.total >= maxConns || g.conns[a] >= maxConnsAddr {
 		return false
 	}
 	g.total++
@@ -186,6 +195,7 @@ type conn struct {
 	known bool
 	idle  time.Duration
 	once  sync.Once
+	gone  func() // called when it is closed; may be nil
 }
 
 // Read implements net.Conn.
@@ -206,6 +216,11 @@ func (c *conn) Write(buf []byte) (int, error) {
 
 // Close implements net.Conn.
 func (c *conn) Close() error {
-	c.once.Do(func() { c.guard.release(c.addr, c.known) })
+	c.once.Do(func() {
+		c.guard.release(c.addr, c.known)
+		if c.gone != nil {
+			c.gone()
+		}
+	})
 	return c.Conn.Close()
 }

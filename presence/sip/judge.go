@@ -88,18 +88,18 @@ func fieldOf(res *sip.Response, name string) string {
 
 // leave ends the subscriptions, so that the server sends nothing to a node that is
 // gone. Nobody waits for the answers.
-func (t *target) leave() {
+func (t *target) leave(all []*watch) {
 	ctx, cancel := context.WithTimeout(context.Background(), farewell)
 	defer cancel()
 	server, err := t.resolve(ctx)
-	if err != nil || t.fails > 0 {
+	if err != nil || t.fails > 0 || t.sub.source.await(ctx, t.transport) != nil {
 		return
 	}
 	own, err := t.sub.source.contact(t.transport, server)
 	if err != nil {
 		return
 	}
-	for _, req := range t.farewells(own, server) {
+	for _, req := range t.farewells(all, own, server) {
 		if ctx.Err() != nil {
 			return // they expire by themselves, too
 		}
@@ -109,11 +109,11 @@ func (t *target) leave() {
 
 // farewells makes what ends each subscription. What the server tells of them from now
 // on is not listened to.
-func (t *target) farewells(own, server netip.AddrPort) []*sip.Request {
+func (t *target) farewells(of []*watch, own, server netip.AddrPort) []*sip.Request {
 	t.sub.mu.Lock()
 	defer t.sub.mu.Unlock()
 	var all []*sip.Request
-	for _, w := range t.waiting {
+	for _, w := range of {
 		if w.remote != "" && !w.reset {
 			all = append(all, t.address(w.request(own, 0), server))
 			w.reset = true

@@ -2,6 +2,7 @@ package sip_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -337,5 +338,47 @@ func TestListSkipped(t *testing.T) {
 	w.await(line2001, presence.LineInCall)
 	for range 2 {
 		p.answered(200)
+	}
+}
+
+// TestChangeOfLists has a line join a list, which goes on undisturbed, and then the list go.
+func TestChangeOfLists(t *testing.T) {
+	t.Parallel()
+	p := newRLS(t)
+	w := p.watch("dialog")
+	r := p.next()
+	p.answer(r, 200, granted)
+	p.list(r, rlmi(0, true, resource("2001", active("a", "c"))), busy("c", "0"))
+	w.await(line2001, presence.LineInCall)
+
+	w.becomes(func(c *sip.Config) {
+		one := c.Subscribe[0]
+		one.Lines = []string{"sip:2003@pbx"}
+		c.Subscribe = []sip.Subscription{one}
+	})
+	if joined := p.next(); !strings.HasPrefix(joined.first, "SUBSCRIBE sip:2003@pbx ") {
+		t.Fatalf("%+v", joined)
+	}
+	p.list(r, rlmi(1, false, resource("2001", active("a", "c"))+resource("2002", active("a", "x"))), idle("c", "1"), busy("x", "0"))
+	w.await(line2001, presence.LineIdle)
+	w.await(line2002, presence.LineInCall)
+
+	w.becomes(func(c *sip.Config) {
+		one := c.Subscribe[0]
+		one.Lists = nil
+		c.Subscribe = []sip.Subscription{one}
+	})
+	w.await(line2001, presence.LineUnknown)
+	w.await(line2002, presence.LineUnknown)
+	if s := w.source.Status(); len(s.Lists) != 0 {
+		t.Errorf("%+v", s)
+	}
+
+	plain := start(t, sip.Config{Trusted: loopback})
+	cfg := *plain.source.Config()
+	cfg.Subscribe = w.source.Config().Subscribe
+	cfg.Subscribe[0].Lists = []string{"agents"}
+	if _, err := plain.source.Prepare(t.Context(), cfg); !errors.Is(err, sip.ErrLists) {
+		t.Errorf("the first list: %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package sip
 import (
 	"crypto/rand"
 	"errors"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -22,12 +23,20 @@ var typeOf = map[string]string{eventPresence: typePIDF, eventDialog: typeDialog}
 
 // publish is a PUBLISH request without its wire.
 type publish struct {
+	by                           publisher
 	event, contentType, encoding string
 	resource                     string // the Request-URI, normalised
 	ifMatch                      string
 	expires                      time.Duration // negative: not given
 	body                         []byte
 	doc                          document
+}
+
+// publisher is who publishes, and for which host.
+type publisher struct {
+	addr netip.Addr
+	user string // "" = nobody signed in, the address is trusted
+	host string
 }
 
 // document is the body of one, read before anything is locked.
@@ -59,6 +68,7 @@ type publications struct {
 }
 
 type publication struct {
+	by              publisher
 	event, resource string
 	line, origin    string
 	book            Book
@@ -161,7 +171,7 @@ func (p *publications) keep(req publish, one *publication, life time.Duration, n
 	}
 	etag := rand.Text()
 	if life > 0 {
-		one.expires = now.Add(life)
+		one.by, one.expires = req.by, now.Add(life)
 		p.byTag[etag] = one
 		p.board.put(one.line, one.origin, one.state, one.expires, now)
 	}
@@ -172,6 +182,16 @@ func (p *publications) keep(req publish, one *publication, life time.Duration, n
 func (p *publications) expire(now time.Time) {
 	for tag, one := range p.byTag {
 		if !one.expires.After(now) {
+			delete(p.byTag, tag)
+			p.board.lapse(one.line, one.origin, now)
+		}
+	}
+}
+
+// outlaw forgets publications of those who may not publish any more.
+func (p *publications) outlaw(may func(publisher) bool, now time.Time) {
+	for tag, one := range p.byTag {
+		if !may(one.by) {
 			delete(p.byTag, tag)
 			p.board.lapse(one.line, one.origin, now)
 		}

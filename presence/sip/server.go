@@ -21,11 +21,16 @@ const (
 // is for all connections alike, so there are fewer of strangers then.
 func (s *Source) parser() *sip.Parser {
 	parser := sip.NewParser()
-	if slices.ContainsFunc(s.cfg.Subscribe, func(one Subscription) bool { return len(one.Lists) > 0 }) {
+	if s.cfg.lists() {
 		parser.MaxMessageLength = MaxList + MaxBody
 		s.guard.strangersMost = strangersList
 	}
 	return parser
+}
+
+// lists reports whether any are subscribed to.
+func (c *Config) lists() bool {
+	return slices.ContainsFunc(c.Subscribe, func(one Subscription) bool { return len(one.Lists) > 0 || one.LinesTo != "" })
 }
 
 func (s *Source) server() (*sipgo.Server, error) {
@@ -78,7 +83,8 @@ func (s *Source) onOptions(req *sip.Request, tx sip.ServerTransaction) {
 }
 
 func (s *Source) onPublish(req *sip.Request, tx sip.ServerTransaction) {
-	if !s.admits(req, tx) {
+	by, ok := s.admits(req, tx)
+	if !ok {
 		return
 	}
 	if require := field(req, "Require"); require != "" {
@@ -93,7 +99,7 @@ func (s *Source) onPublish(req *sip.Request, tx sip.ServerTransaction) {
 	event, _, _ := strings.Cut(field(req, "Event", "o"), ";")
 	p := publish{
 		event: strings.ToLower(strings.TrimSpace(event)), contentType: field(req, "Content-Type", "c"), encoding: field(req, "Content-Encoding", "e"),
-		resource: resource, ifMatch: field(req, "SIP-If-Match"), expires: -1, body: req.Body(),
+		by: by, resource: resource, ifMatch: field(req, "SIP-If-Match"), expires: -1, body: req.Body(),
 	}
 	if text := field(req, "Expires"); text != "" {
 		seconds, err := strconv.ParseUint(text, 10, 32) // RFC 3261 §20.19
@@ -123,7 +129,7 @@ func (s *Source) headers(a answer, event string) []string {
 	case 415:
 		return []string{"Accept", typeOf[event]}
 	case 423:
-		return []string{"Min-Expires", seconds(s.cfg.MinExpires)}
+		return []string{"Min-Expires", seconds(s.Config().MinExpires)}
 	case 489:
 		return []string{"Allow-Events", allowEvents}
 	case 503:
@@ -135,29 +141,32 @@ func (s *Source) headers(a answer, event string) []string {
 func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
 
 func (s *Source) serves(host string) bool {
-	return len(s.cfg.Domains) == 0 || slices.ContainsFunc(s.cfg.Domains, func(d string) bool { return strings.EqualFold(d, host) })
+	domains := s.Config().Domains
+	return len(domains) == 0 || slices.ContainsFunc(domains, func(d string) bool { return strings.EqualFold(d, host) })
 }
 
 // admits checks who publishes, and answers itself if not everything is right.
-func (s *Source) admits(req *sip.Request, tx sip.ServerTransaction) bool {
+func (s *Source) admits(req *sip.Request, tx sip.ServerTransaction) (by publisher, ok bool) {
 	from := source(req)
+	by = publisher{addr: from, host: req.Recipient.Host}
 	// Datagrams were counted before they were read.
 	if !strings.EqualFold(req.Transport(), "udp") && !s.guard.take(from) {
 		s.respond(tx, req, 503, "Too Many Requests", "Retry-After", "1")
-		return false
+		return by, false
 	}
 	if s.guard.trusts(from) {
-		return true
+		return by, true
 	}
-	if len(s.cfg.Users) == 0 {
+	if len(s.Config().Users) == 0 {
 		s.respond(tx, req, 403, "Forbidden")
-		return false
+		return by, false
 	}
 	stale := false
 	for _, h := range req.GetHeaders("Authorization") {
 		var ok, old bool
 		if ok, old = s.gate.check(h.Value(), req.Method.String(), req.Recipient.String()); ok {
-			return true
+			by.user = userOf(h.Value())
+			return by, true
 		}
 		stale = stale || old
 	}
@@ -166,5 +175,5 @@ func (s *Source) admits(req *sip.Request, tx sip.ServerTransaction) bool {
 		headers = append(headers, "WWW-Authenticate", c)
 	}
 	s.respond(tx, req, 401, "Unauthorized", headers...)
-	return false
+	return by, false
 }

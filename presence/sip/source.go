@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/emiago/sipgo"
@@ -57,16 +57,20 @@ type Config struct {
 
 // Source is a presence.Source.
 type Source struct {
-	cfg   Config
+	cfg   Config                 // for what does not change: Mine, Lines, Log
+	now   atomic.Pointer[Config] // in force
 	log   *slog.Logger
 	guard *guard
 	gate  *gate
 
 	ua         *sipgo.UserAgent
 	client     *sipgo.Client
-	udp        net.PacketConn
-	tcp, tls   net.Listener
 	subscriber *subscriber
+
+	ports  atomic.Pointer[ports]
+	moved  chan struct{} // there are other ports
+	portMu sync.Mutex    // held while ports are changed; guards ended
+	ended  bool
 
 	mu    sync.Mutex // guards board and pubs
 	board *board
@@ -89,9 +93,11 @@ func New(cfg Config) (*Source, error) {
 	}
 	setDefaults(&cfg)
 	s := &Source{
-		cfg: cfg, log: cfg.Log, board: newBoard(), wake: make(chan struct{}, 1), told: map[string]word{},
+		cfg: cfg, log: cfg.Log, board: newBoard(), wake: make(chan struct{}, 1), told: map[string]word{}, moved: make(chan struct{}, 1),
 		guard: newGuard(cfg.Trusted, len(cfg.Users) > 0, cfg.Rate), gate: newGate(cfg.Realm, cfg.Users),
 	}
+	s.now.Store(&cfg)
+	s.ports.Store(&ports{})
 	s.pubs = &publications{
 		limit: cfg.MaxPublications, life: lifetimes{cfg.MinExpires, cfg.MaxExpires},
 		byTag: map[string]*publication{}, board: s.board,
@@ -123,6 +129,9 @@ func setDefaults(cfg *Config) {
 	}
 }
 
+// Config returns what is in force.
+func (s *Source) Config() *Config { return s.now.Load() }
+
 // silence keeps the library from logging messages that it cannot read, with all
 // that is in them.
 var silence = sync.OnceFunc(func() { sip.SetDefaultLogger(slog.New(slog.DiscardHandler)) })
@@ -140,89 +149,9 @@ func (s *Source) choose(entity, resource string) string {
 	return line
 }
 
-// anyPort is how often a port is looked for that is free for UDP and TCP alike.
-const anyPort = 20
-
-// Listen binds the ports, so that a start with one that is taken fails.
-func (s *Source) Listen(ctx context.Context) error {
-	_, port, _ := net.SplitHostPort(s.cfg.Listen)
-	tries := 1
-	if port == "0" {
-		tries = anyPort
-	}
-	var err error
-	for ; tries > 0; tries-- {
-		if err = s.listenPlain(ctx); err == nil {
-			break
-		}
-		s.close()
-	}
-	if err == nil && s.cfg.TLSListen != "" && s.cfg.TLS != nil {
-		var lc net.ListenConfig
-		if s.tls, err = lc.Listen(ctx, "tcp", s.cfg.TLSListen); err != nil {
-			s.close()
-			return fmt.Errorf("listen for SIP over TLS: %w", err)
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("listen for SIP: %w", err)
-	}
-	return nil
-}
-
-func (s *Source) listenPlain(ctx context.Context) (err error) {
-	if s.cfg.Listen == "" {
-		return nil
-	}
-	var lc net.ListenConfig
-	at := s.cfg.Listen
-	if s.cfg.UDP {
-		if s.udp, err = lc.ListenPacket(ctx, "udp", at); err != nil {
-			s.udp = nil
-			return err
-		}
-		if u, ok := s.udp.(*net.UDPConn); ok {
-			_ = u.SetReadBuffer(readBufferBytes) // as much as the system allows
-		}
-		at = s.udp.LocalAddr().String() // the same, should the port be any
-	}
-	if s.cfg.TCP {
-		if s.tcp, err = lc.Listen(ctx, "tcp", at); err != nil {
-			s.tcp = nil
-		}
-	}
-	return err
-}
-
-// Addrs are the addresses listened to, nil for those that are not.
-func (s *Source) Addrs() (udp, tcp, secure net.Addr) {
-	if s.udp != nil {
-		udp = s.udp.LocalAddr()
-	}
-	if s.tcp != nil {
-		tcp = s.tcp.Addr()
-	}
-	if s.tls != nil {
-		secure = s.tls.Addr()
-	}
-	return udp, tcp, secure
-}
-
-// close lets go of the ports, so that they can be bound again.
-func (s *Source) close() {
-	if s.udp != nil {
-		_ = s.udp.Close()
-	}
-	for _, l := range []net.Listener{s.tcp, s.tls} {
-		if l != nil {
-			_ = l.Close()
-		}
-	}
-}
-
 // Run implements presence.Source. It listens if Listen was not called.
 func (s *Source) Run(ctx context.Context, out chan<- presence.Evidence) error {
-	if s.udp == nil && s.tcp == nil && s.tls == nil {
+	if *s.ports.Load() == (ports{}) {
 		if err := s.Listen(ctx); err != nil {
 			return err
 		}
@@ -233,23 +162,7 @@ func (s *Source) Run(ctx context.Context, out chan<- presence.Evidence) error {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	serve := func(run func() error) {
-		g.Go(func() error {
-			if err := run(); err != nil && ctx.Err() == nil {
-				return fmt.Errorf("serve SIP: %w", err)
-			}
-			return nil
-		})
-	}
-	if s.udp != nil {
-		serve(func() error { return server.ServeUDP(packets{s.udp, s.guard}) })
-	}
-	if s.tcp != nil {
-		serve(func() error { return server.ServeTCP(listener{s.tcp, s.guard}) })
-	}
-	if s.tls != nil {
-		serve(func() error { return server.ServeTLS(tls.NewListener(listener{s.tls, s.guard}, s.cfg.TLS)) })
-	}
+	g.Go(func() error { return s.serve(ctx, g, server) })
 	g.Go(func() error { return s.subscriber.run(ctx) })
 	g.Go(func() error { return s.tell(ctx, out) })
 	g.Go(func() error {
@@ -278,7 +191,7 @@ func (s *Source) Status() Status {
 	s.mu.Unlock()
 	status.Subscriptions = s.subscriber.inForce(time.Now())
 	status.Lists = s.subscriber.lists()
-	for _, t := range s.subscriber.targets {
+	for _, t := range s.subscriber.list() {
 		if why := t.away.Load(); why != nil {
 			status.Away[t.server.String()+" "+t.event] = *why
 		}
@@ -376,6 +289,17 @@ func (s *Source) changed(all []presence.Evidence, now sum) []presence.Evidence {
 		delete(s.told, line)
 	} else {
 		s.told[line] = word{now, users}
+	}
+	return all
+}
+
+// Told is what a source that has ended has told last.
+func (s *Source) Told() []presence.Evidence {
+	var all []presence.Evidence
+	for line, w := range s.told {
+		for _, u := range w.users {
+			all = append(all, presence.Evidence{User: u, Source: name, Item: line, Line: w.state, Seq: w.heard, Since: w.since, Expires: w.expires})
+		}
 	}
 	return all
 }

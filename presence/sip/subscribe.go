@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/emiago/sipgo/sip"
-	"golang.org/x/sync/errgroup"
 )
 
 // How a server is asked.
@@ -29,13 +28,14 @@ const (
 
 // subscriber holds the subscriptions at all servers.
 type subscriber struct {
-	source  *Source
-	targets []*target
-	done    chan struct{} // closed when run has ended
+	source *Source
+	done   chan struct{} // closed when run has ended
+	moved  chan struct{} // there are other targets
 
-	mu    sync.Mutex
-	calls map[string]*watch // by Call-ID
-	kept  int               // bytes of documents that changes are made in
+	mu      sync.Mutex
+	calls   map[string]*watch // by Call-ID
+	kept    int               // bytes of documents that changes are made in
+	targets []*target         // that are wanted
 }
 
 type result struct {
@@ -45,11 +45,8 @@ type result struct {
 }
 
 func newSubscriber(s *Source, all []Subscription) (*subscriber, error) {
-	sub := &subscriber{source: s, calls: map[string]*watch{}, done: make(chan struct{})}
+	sub := &subscriber{source: s, calls: map[string]*watch{}, done: make(chan struct{}), moved: make(chan struct{}, 1)}
 	for _, one := range all {
-		if err := one.Check(); err != nil {
-			return nil, fmt.Errorf("subscribe: %w", err)
-		}
 		t, err := sub.target(one)
 		if err != nil {
 			return nil, err
@@ -57,15 +54,6 @@ func newSubscriber(s *Source, all []Subscription) (*subscriber, error) {
 		sub.targets = append(sub.targets, t)
 	}
 	return sub, nil
-}
-
-func (s *subscriber) run(ctx context.Context) error {
-	defer close(s.done)
-	var g errgroup.Group
-	for _, t := range s.targets {
-		g.Go(func() error { t.run(ctx); return nil })
-	}
-	return g.Wait()
 }
 
 // inForce counts the subscriptions that servers have granted.
@@ -97,6 +85,8 @@ func (t *target) run(ctx context.Context) {
 		case now := <-turn.C:
 			t.own()
 			t.settle(now)
+		case <-t.relined:
+			t.reline() //nolint:contextcheck // it says good-bye as leave does
 		case r := <-t.results:
 			t.land(ctx, r)
 		case w := <-t.wake:
@@ -111,7 +101,7 @@ func (t *target) run(ctx context.Context) {
 		heap.Push(&t.waiting, r.watch)
 	}
 	if t.mine {
-		t.leave() //nolint:contextcheck // the one that ran is over
+		t.leave(t.waiting) //nolint:contextcheck // the one that ran is over
 	}
 }
 
@@ -123,7 +113,7 @@ func (t *target) own() {
 		return
 	}
 	if t.mine = mine; !mine {
-		t.leave()
+		t.leave(t.waiting)
 		t.fails, t.not = 0, time.Time{}
 		t.away.Store(nil)
 		return
@@ -166,6 +156,9 @@ func (t *target) launch(ctx context.Context) time.Duration {
 func (t *target) land(ctx context.Context, r result) {
 	log := t.sub.source.log
 	t.flying--
+	if ctx.Err() != nil {
+		r.away = nil // it is us who did not wait
+	}
 	if r.away != nil {
 		if t.fails++; t.fails == 1 {
 			log.WarnContext(ctx, "SIP server does not answer", "server", t.server.String(), "event", t.event, "err", r.away)
@@ -180,6 +173,10 @@ func (t *target) land(ctx context.Context, r result) {
 		t.fails, t.not = 0, time.Time{}
 		t.away.Store(nil)
 		log.InfoContext(ctx, "SIP server answers again", "server", t.server.String(), "event", t.event)
+	}
+	if r.watch.gone {
+		t.part([]*watch{r.watch}) //nolint:contextcheck // as leave
+		return
 	}
 	r.watch.due = time.Now().Add(r.after)
 	t.kick(r.watch)
@@ -240,6 +237,9 @@ func (t *target) send(ctx context.Context, w *watch) (*sip.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := t.sub.source.await(ctx, t.transport); err != nil {
+		return nil, err
+	}
 	own, err := t.sub.source.contact(t.transport, server)
 	if err != nil {
 		return nil, err
@@ -281,8 +281,10 @@ func (t *target) prepare(w *watch, own, server netip.AddrPort) *sip.Request {
 // it may be behind a translation.
 func (t *target) address(req *sip.Request, server netip.AddrPort) *sip.Request {
 	if t.transport == "udp" {
-		local := t.sub.source.udp.LocalAddr().(*net.UDPAddr)
-		req.Laddr = sip.Addr{IP: local.IP, Port: local.Port}
+		if c := t.sub.source.ports.Load().udp; c != nil {
+			local := c.LocalAddr().(*net.UDPAddr)
+			req.Laddr = sip.Addr{IP: local.IP, Port: local.Port}
+		}
 	}
 	req.SetDestination(server.String())
 	if t.transport == "tls" { // whose certificate has the name

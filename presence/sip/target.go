@@ -13,6 +13,10 @@ import (
 // serves. All but wake is its own.
 type target struct {
 	sub       *subscriber
+	spec      Subscription      // guarded by subscriber.mu, as the next two
+	all       map[string]*watch // by key
+	next      map[string]*watch // to be all
+	relined   chan struct{}     // there is a next
 	server    sip.Uri
 	transport string
 	event     string
@@ -35,6 +39,9 @@ type target struct {
 }
 
 func (s *subscriber) target(one Subscription) (*target, error) {
+	if err := one.Check(); err != nil {
+		return nil, fmt.Errorf("subscribe: %w", err)
+	}
 	server, transport, err := one.server()
 	if err != nil {
 		return nil, err
@@ -44,6 +51,7 @@ func (s *subscriber) target(one Subscription) (*target, error) {
 		return nil, err
 	}
 	t := &target{
+		spec: one, all: map[string]*watch{}, relined: make(chan struct{}, 1),
 		sub: s, name: one.Server, server: server, transport: transport, event: one.Event, user: one.User, password: one.Password,
 		from: sip.Uri{Scheme: "sip", User: "deskline", Host: server.Host}, results: make(chan result, together), wake: make(chan *watch, 1024),
 	}
@@ -64,7 +72,10 @@ func (s *subscriber) target(one Subscription) (*target, error) {
 		uris = nil
 	}
 	for _, text := range uris {
-		if _, err := t.watch(text, expires, origin); err != nil {
+		if t.all[text] != nil {
+			continue // two ranges have it
+		}
+		if _, err := t.watch(text, text, expires, origin); err != nil {
 			return nil, err
 		}
 	}
@@ -78,7 +89,7 @@ func (s *subscriber) target(one Subscription) (*target, error) {
 
 // listen adds the subscription to a list, which body says if the server does not know.
 func (t *target) listen(uri string, expires time.Duration, origin string, body []byte) error {
-	w, err := t.watch(uri, expires, origin)
+	w, err := t.watch("list "+uri, uri, expires, origin)
 	if err != nil {
 		return err
 	}
@@ -87,8 +98,9 @@ func (t *target) listen(uri string, expires time.Duration, origin string, body [
 	return nil
 }
 
-func (t *target) watch(uri string, expires time.Duration, origin string) (*watch, error) {
-	w := &watch{target: t, expires: expires, due: time.Now(), at: -1, reset: true, origin: origin}
+// watch adds a subscription, which key tells from the others.
+func (t *target) watch(key, uri string, expires time.Duration, origin string) (*watch, error) {
+	w := &watch{target: t, key: key, expires: expires, due: time.Now(), at: -1, reset: true, origin: origin}
 	var err error
 	if w.line, err = Normalise(uri); err != nil {
 		return nil, fmt.Errorf("subscribe: %q: %w", uri, err)
@@ -96,6 +108,7 @@ func (t *target) watch(uri string, expires time.Duration, origin string) (*watch
 	if err := sip.ParseUri(uri, &w.uri); err != nil {
 		return nil, fmt.Errorf("subscribe: %q: %w", uri, err)
 	}
+	t.all[key] = w
 	heap.Push(&t.waiting, w)
 	return w, nil
 }

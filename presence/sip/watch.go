@@ -18,12 +18,14 @@ import (
 type watch struct {
 	target *target
 	uri    sip.Uri
+	key    string // among those of its target
 	line   string
 	origin string
 	due    time.Time
 	asked  time.Time
 	at     int // in the heap, -1 when it is not there
 
+	gone    bool // it is not among the target's any more
 	cseq    uint32
 	expires time.Duration // asked for
 
