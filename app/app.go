@@ -54,6 +54,14 @@ var version string
 // Run runs a node until ctx ends, then stops it in good order. SIGHUP reloads
 // the configuration.
 func Run(ctx context.Context, o Options) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	return run(ctx, o, hup)
+}
+
+// run is Run, which reloads when something comes from hup.
+func run(ctx context.Context, o Options, hup <-chan os.Signal) error {
 	n, err := build(ctx, o)
 	if err != nil {
 		return err
@@ -67,9 +75,6 @@ func Run(ctx context.Context, o Options) error {
 	defer stop()
 	g, background := errgroup.WithContext(background)
 	n.start(background, g)
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 	n.ready()
 	for running := true; running; {
 		select {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,19 +85,19 @@ func only(list []string, users func() []jid.JID) func() []jid.JID {
 	if len(list) == 0 {
 		return users
 	}
+	named := among(list)
+	return func() []jid.JID {
+		return slices.DeleteFunc(slices.Clone(users()), func(u jid.JID) bool { return !named(u) })
+	}
+}
+
+// among reports who is in a list.
+func among(list []string) func(jid.JID) bool {
 	named := make(map[string]bool, len(list))
 	for _, one := range list {
 		if j, err := jid.Parse(one); err == nil {
 			named[j.String()] = true
 		}
 	}
-	return func() []jid.JID {
-		var some []jid.JID
-		for _, u := range users() {
-			if named[u.Bare().String()] {
-				some = append(some, u)
-			}
-		}
-		return some
-	}
+	return func(u jid.JID) bool { return named[u.Bare().String()] }
 }

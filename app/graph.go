@@ -27,9 +27,22 @@ func (n *node) buildNotices() {
 	n.composing.notices = graph.NewHub(c)
 }
 
-// watchesGraph reports whether Microsoft 365 is to tell of changes.
-func watchesGraph(cfg configs.Config) bool {
-	return slices.ContainsFunc(cfg.Presence.Calendars, func(c configs.Calendar) bool { return c.Kind == "graph" && c.Watch })
+// noticeDoor is where Microsoft 365 tells of changes, while a calendar of it is watched.
+func (n *node) noticeDoor() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !n.composing.calendars.watchGraph() {
+			http.NotFound(w, r)
+			return
+		}
+		n.composing.notices.ServeHTTP(w, r)
+	})
+}
+
+// watchGraph reports whether Microsoft 365 is to tell of changes.
+func (p *pollers) watchGraph() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(p.wanted, func(w polling) bool { return w.cfg.Kind == "graph" && w.cfg.Watch })
 }
 
 // checkNotify tries whether a node answers at the address where Microsoft 365 is to tell

@@ -55,6 +55,11 @@ const password = "correct horse"
 
 func start(t *testing.T, change func(*configs.Config)) *server {
 	t.Helper()
+	return startBy(t, change, app.Run)
+}
+
+func startBy(t *testing.T, change func(*configs.Config), run func(context.Context, app.Options) error) *server {
+	t.Helper()
 	cfg := configs.Default()
 	cfg.DataDir, cfg.HTTP.Listen, cfg.Admin.Listen = t.TempDir(), "127.0.0.1:0", "127.0.0.1:0"
 	if change != nil {
@@ -65,7 +70,7 @@ func start(t *testing.T, change func(*configs.Config)) *server {
 	ctx, stop := context.WithCancel(context.Background())
 	ready, done := make(chan [2]string, 1), make(chan error, 1)
 	go func() {
-		done <- app.Run(ctx, app.Options{
+		done <- run(ctx, app.Options{
 			Config: cfg, Log: slog.New(slog.NewTextHandler(s.log, nil)),
 			Ready: func(public, private net.Addr) { ready <- [2]string{public.String(), private.String()} },
 		})

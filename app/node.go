@@ -319,9 +319,7 @@ func (n *node) buildDoors(ctx context.Context) error {
 		Directory: n, Domains: n.cfg.Domains, TTL: n.cfg.Discovery.TTL, Rate: n.cfg.Discovery.Rate,
 		Base: n.edge.Base, Peer: n.edge.Peer, Origin: n.edge.AllowOrigin, Log: n.log,
 	}))
-	if watchesGraph(n.cfg) {
-		n.edge.Handle(graph.Path, n.composing.notices)
-	}
+	n.edge.Handle(graph.Path, n.noticeDoor())
 	for path, h := range n.composing.lines.Handlers() {
 		n.edge.Handle(path, h)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/deskline/deskline/configs"
 	"github.com/deskline/deskline/presence"
 	"github.com/deskline/deskline/presence/pbx"
+	"github.com/deskline/deskline/xmpp/jid"
 )
 
 // wish is a telephone switch as the configuration has it.
@@ -130,9 +131,15 @@ func (s *switches) begin(ctx context.Context, w wish) *running {
 	return r
 }
 
-// forget takes back what a switch has told that is not in the configuration any more.
-func (n *node) forget(source string) {
+// forget takes back what a source has told that is not in the configuration any more.
+func (n *node) forget(source string) { n.forgetOf(source, func(jid.JID) bool { return true }) }
+
+// forgetOf takes back what a source has told of some.
+func (n *node) forgetOf(source string, whom func(user jid.JID) bool) {
 	for _, e := range n.presence.Known(source) {
+		if !whom(e.User) {
+			continue
+		}
 		e.Expires, e.Seq = time.Time{}, e.Seq+1
 		if err := n.presence.Observe(e); err != nil {
 			n.log.Debug("evidence", "jid", e.User.String(), "source", source, "err", err)

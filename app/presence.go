@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -13,10 +12,8 @@ import (
 	"github.com/deskline/deskline/configs"
 	"github.com/deskline/deskline/people"
 	"github.com/deskline/deskline/presence"
-	"github.com/deskline/deskline/presence/calendar"
 	"github.com/deskline/deskline/presence/calendar/graph"
 	"github.com/deskline/deskline/presence/lines"
-	"github.com/deskline/deskline/presence/sip"
 	"github.com/deskline/deskline/xmpp/jid"
 )
 
@@ -27,8 +24,8 @@ type composing struct {
 	teams   *presence.Teams
 	share   *evidenceShare // nil on a node that shares no Redis
 
-	phones    atomic.Pointer[sip.Source] // nil: none tell over SIP
-	calendars []*calendar.Poller
+	phones    *telephones
+	calendars *pollers
 	notices   *graph.Hub // told of changes in calendars
 	secret    []byte     // by which it knows them
 	switches  *switches
@@ -64,8 +61,17 @@ func (n *node) buildPresence() error {
 	}
 	c.switches.set(wanted)
 	c.lineMap.OnChange(c.switches.refresh)
+	c.phones = newTelephones(n) // opened with the other ports
+	c.lineMap.OnChange(c.phones.refresh)
+	n.buildNotices()
+	c.calendars = newPollers(n)
+	asked, err := c.calendars.prepare(n.cfg)
+	if err != nil {
+		return err
+	}
+	c.calendars.set(asked)
 	n.presence.Register(n.mux)
-	return n.buildSources()
+	return nil
 }
 
 func (n *node) startPresence(ctx context.Context, g *errgroup.Group) {
@@ -73,10 +79,12 @@ func (n *node) startPresence(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return n.presence.RunHistory(ctx) })
 	g.Go(func() error { return n.composing.lines.Run(ctx) })
 	g.Go(func() error { return n.composing.switches.run(ctx) })
+	g.Go(func() error { return n.composing.notices.Run(ctx) })
+	g.Go(func() error { return n.composing.calendars.run(ctx) })
+	g.Go(func() error { return n.composing.phones.run(ctx) })
 	if n.composing.share != nil {
 		g.Go(func() error { return n.composing.share.run(ctx) })
 	}
-	n.startSources(ctx, g)
 }
 
 // presenceSettings says by what presence is composed. The configuration has been

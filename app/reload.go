@@ -37,14 +37,15 @@ func (n *node) apply(ctx context.Context, cfg configs.Config) error {
 	if err != nil {
 		return err
 	}
-	switches, err := n.composing.switches.prepare(cfg)
-	if err != nil {
-		return err
-	}
 	takeIssuers, err := n.oauth.Prepare(issuers(cfg))
 	if err != nil {
 		return fmt.Errorf("auth.oauth: %w", err)
 	}
+	sources, err := n.prepareSources(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer sources.abort() // unless they are in force
 	if err := n.certs.SetSource(ctx, certSource(cfg)); err != nil {
 		return err
 	}
@@ -68,7 +69,7 @@ func (n *node) apply(ctx context.Context, cfg configs.Config) error {
 	n.websocket.SetLimits(webSocketLimits(cfg))
 	n.setGroups(cfg)
 	n.setPresence(cfg, fixed)
-	n.composing.switches.set(switches)
+	sources.commit()
 	if n.level != nil && cfg.Log.Level != n.cfg.Log.Level {
 		n.level.Set(cfg.Log.SlogLevel())
 	}

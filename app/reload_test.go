@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -33,6 +34,7 @@ func newReloading(t *testing.T) (*reloading, configs.Config) {
 	cfg := configs.Default()
 	cfg.DataDir, cfg.HTTP.Listen, cfg.Admin.Listen = dir, "127.0.0.1:0", configs.Off
 	cfg.BOSH.Requests = 4 // room for another hold
+	cfg.SIP.Listen, cfg.SIP.TLSListen, cfg.SIP.Trusted = "127.0.0.1:0", "127.0.0.1:0", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	cfg.LDAP.URLs, cfg.LDAP.Base, cfg.LDAP.Enabled.Attribute = []string{"ldap://127.0.0.1:1"}, "dc=example,dc=com", "chat"
 	r := &reloading{file: filepath.Join(dir, "deskline.yaml"), log: new(bytes.Buffer)}
 	r.write(t, cfg)
@@ -42,6 +44,14 @@ func newReloading(t *testing.T) (*reloading, configs.Config) {
 		t.Fatal(err)
 	}
 	t.Cleanup(n.close)
+	if err := n.listenSIP(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if phones := n.composing.phones.now(); phones != nil {
+			phones.Close()
+		}
+	})
 	r.node = n
 	return r, cfg
 }
@@ -215,15 +225,18 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 		"ldap.ca_file": "ca.pem", "ldap.server_name": "ldap.example.com", "ldap.bind_password": "secret", "ldap.base": "dc=example,dc=net",
 		"ldap.group_base": "ou=groups,dc=example,dc=com", "ldap.filter": "(uid=*)", "ldap.group_filter": "(cn=*)",
 		"ldap.enabled.filter": "(o=x)", "ldap.enabled.attribute": "agent", "ldap.enabled.value": "yes",
-		"sip.listen": ":1", "sip.tls_listen": ":2", "sip.realm": "pbx", "sip.users_file": "users", "sip.ca_file": "ca.pem",
+		"sip.listen": "localhost:0", "sip.tls_listen": "localhost:0", "sip.realm": "pbx", "sip.users_file": filepath.Join(t.TempDir(), "users"), "sip.ca_file": "ca.pem",
 		"presence.numbers.country": "49", "presence.numbers.trunk": "8", "presence.numbers.international": "011",
 		"presence.http.token": "0123456789abcdef", "presence.lines_file": filepath.Join(t.TempDir(), "lines"),
 	}
 	if err := os.WriteFile(texts["presence.lines_file"], []byte("# whose\n2002=alice\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(texts["sip.users_file"], []byte("cucm:deskline:0123456789abcdef0123456789abcdef\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	lists := map[string]string{
-		"sip.transports": "tcp", "sip.domains": "pbx.example.com",
+		"sip.domains":          "pbx.example.com",
 		"presence.supervisors": "Supervisors > Agents",
 		"presence.lines":       "2001=alice", "presence.texts": "available=Here",
 		"presence.numbers.rules": "7(.*)=$1",
@@ -268,7 +281,10 @@ func (k key) changed(t *testing.T, cfg configs.Config, certFile, keyFile string)
 			t.Fatal(err)
 		}
 		cfg.SIP.Subscribe = next.SIP.Subscribe
+	case k.path == "sip.transports":
+		cfg.SIP.Transports = []string{"udp", "tls"}
 	case k.path == "http.trusted_proxies" || k.path == "sip.trusted":
+		v.SetZero() // not what the first list is in
 		if err := json.Unmarshal([]byte(`["192.0.2.0/24"]`), v.Addr().Interface()); err != nil {
 			t.Fatal(err)
 		}

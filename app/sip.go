@@ -1,7 +1,6 @@
 package app
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -15,13 +14,12 @@ import (
 	"github.com/deskline/deskline/presence/sip"
 )
 
-// openTelephones makes the source of what lines do over SIP, which listens already
-// so that a port that is taken ends the start. It is nil where nobody is to tell.
-func openTelephones(ctx context.Context, cfg configs.SIP, keeper *certs.Keeper, lines sip.Lines, mine func(server string) bool, log *slog.Logger) (*sip.Source, error) {
+// telephoneConfig reads what the configuration names. It is nil where nobody is to tell.
+func telephoneConfig(cfg configs.SIP, keeper *certs.Keeper, lines sip.Lines, mine func(server string) bool, log *slog.Logger) (*sip.Config, error) {
 	if !cfg.Enabled() {
 		return nil, nil //nolint:nilnil // there is none, which is no error
 	}
-	c := sip.Config{
+	c := &sip.Config{
 		Listen: cfg.Listen, UDP: cfg.Speaks("udp"), TCP: cfg.Speaks("tcp"), Domains: cfg.Domains, Trusted: cfg.Trusted, Realm: cfg.Realm,
 		MinExpires: cfg.MinExpires, MaxExpires: cfg.MaxExpires, MaxPublications: cfg.MaxPublications, Rate: cfg.Rate,
 		Mine: mine, Lines: lines, Log: log,
@@ -46,11 +44,7 @@ func openTelephones(ctx context.Context, cfg configs.SIP, keeper *certs.Keeper, 
 		}
 		c.Subscribe = append(c.Subscribe, one)
 	}
-	source, err := sip.New(c)
-	if err != nil {
-		return nil, fmt.Errorf("sip: %w", err)
-	}
-	return source, source.Listen(ctx)
+	return c, nil
 }
 
 // subscription is a server with its password.

@@ -34,8 +34,8 @@ func TestTelephones(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s, err := openTelephones(t.Context(), cfg.SIP, keeper, allLines{}, nil, log); s != nil || err != nil {
-		t.Fatalf("by itself: %v, %v", s, err)
+	if c, err := telephoneConfig(cfg.SIP, keeper, allLines{}, nil, log); c != nil || err != nil {
+		t.Fatalf("by itself: %v, %v", c, err)
 	}
 	cfg.SIP.Listen, cfg.SIP.TLSListen = "127.0.0.1:0", "127.0.0.1:0"
 	cfg.SIP.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
@@ -43,7 +43,11 @@ func TestTelephones(t *testing.T) {
 	if err := os.WriteFile(cfg.SIP.UsersFile, []byte("cucm:deskline:0123456789abcdef0123456789abcdef\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := openTelephones(t.Context(), cfg.SIP, keeper, allLines{}, nil, log)
+	c, err := telephoneConfig(cfg.SIP, keeper, allLines{}, nil, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := openSource(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,16 +55,16 @@ func TestTelephones(t *testing.T) {
 	out, done := make(chan presence.Evidence, 10), make(chan error, 1)
 	go func() { done <- s.Run(ctx, out) }()
 	_, _, secure := s.Addrs()
-	c, err := tls.Dial("tcp", secure.String(), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // made by the keeper
+	conn, err := tls.Dial("tcp", secure.String(), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // made by the keeper
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	defer conn.Close()
 	const body = `<presence xmlns="urn:ietf:params:xml:ns:pidf" entity="sip:2001@pbx"><tuple id="a"><status><basic>open</basic></status></tuple></presence>`
-	fmt.Fprintf(c, "PUBLISH sip:2001@pbx SIP/2.0\r\nVia: SIP/2.0/TLS 127.0.0.1;branch=z9hG4bKa\r\nFrom: <sip:2001@pbx>;tag=a\r\nTo: <sip:2001@pbx>\r\nCall-ID: a\r\nCSeq: 1 PUBLISH\r\n"+
+	fmt.Fprintf(conn, "PUBLISH sip:2001@pbx SIP/2.0\r\nVia: SIP/2.0/TLS 127.0.0.1;branch=z9hG4bKa\r\nFrom: <sip:2001@pbx>;tag=a\r\nTo: <sip:2001@pbx>\r\nCall-ID: a\r\nCSeq: 1 PUBLISH\r\n"+
 		"Event: presence\r\nContent-Type: application/pidf+xml\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
-	_ = c.SetReadDeadline(time.Now().Add(time.Minute))
-	if line, err := bufio.NewReader(c).ReadString('\n'); !strings.Contains(line, " 200 ") {
+	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
+	if line, err := bufio.NewReader(conn).ReadString('\n'); !strings.Contains(line, " 200 ") {
 		t.Fatalf("%q, %v", line, err)
 	}
 	select {

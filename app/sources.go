@@ -5,9 +5,8 @@ import (
 	"net"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/deskline/deskline/admin"
+	"github.com/deskline/deskline/configs"
 	"github.com/deskline/deskline/presence"
 	"github.com/deskline/deskline/presence/calendar"
 	"github.com/deskline/deskline/presence/sip"
@@ -21,35 +20,51 @@ const (
 	lastRetry  = time.Minute
 )
 
-// buildSources makes what asks for calendars. Telephones are opened with the ports.
-func (n *node) buildSources() error {
-	n.buildNotices()
-	all, err := calendars(n.cfg, n.composing.notices, n.signedIn, n.mailOf, n.log)
+// listenSIP opens the ports for telephones, if there are any.
+func (n *node) listenSIP(ctx context.Context) error {
+	phones, err := n.composing.phones.prepare(ctx, n.cfg)
 	if err != nil {
 		return err
 	}
-	n.composing.calendars = all
+	phones.commit()
 	return nil
 }
 
-// listenSIP opens the ports for telephones, if there are any.
-func (n *node) listenSIP(ctx context.Context) error {
-	phones, err := n.openSIP(ctx)
-	if err != nil || phones == nil {
-		return err
+// prepareSources reads what tells of presence, and opens ports that are new. Nothing changes
+// before commit, after which abort does nothing.
+func (n *node) prepareSources(ctx context.Context, cfg configs.Config) (rewiring, error) {
+	c := &n.composing
+	switches, err := c.switches.prepare(cfg)
+	if err != nil {
+		return rewiring{}, err
 	}
-	n.composing.phones.Store(phones)
-	n.composing.lineMap.OnChange(func() { n.composing.phones.Load().Refresh() })
-	return nil
-}
-
-func (n *node) openSIP(ctx context.Context) (*sip.Source, error) {
-	return openTelephones(ctx, n.options.Config.SIP, n.certs, n.composing.lineMap, n.owns, n.log)
+	calendars, err := c.calendars.prepare(cfg)
+	if err != nil {
+		return rewiring{}, err
+	}
+	phones, err := c.phones.prepare(ctx, cfg) // the last, since its ports are open then
+	if err != nil {
+		return rewiring{}, err
+	}
+	taken := false
+	commit := func() {
+		taken = true
+		c.switches.set(switches)
+		c.calendars.set(calendars)
+		before := wiringOf(c.phones.now())
+		phones.commit()
+		tellPhones(ctx, n.log, before, wiringOf(c.phones.now()))
+	}
+	return rewiring{commit, func() {
+		if !taken {
+			phones.abort()
+		}
+	}}, nil
 }
 
 // phonesListen tells where telephones are listened to.
 func (n *node) phonesListen() {
-	phones := n.composing.phones.Load()
+	phones := n.composing.phones.now()
 	if phones == nil {
 		return
 	}
@@ -68,28 +83,6 @@ func (n *node) phonesListen() {
 // has to do, such as asking a server.
 func (n *node) owns(what string) bool {
 	return n.composing.share == nil || n.composing.share.prefers(what, nil)
-}
-
-func (n *node) startSources(ctx context.Context, g *errgroup.Group) {
-	if n.composing.phones.Load() != nil {
-		g.Go(func() error {
-			n.runSource(ctx, "sip", func(ctx context.Context) (presence.Source, error) {
-				phones, err := n.openSIP(ctx)
-				if err == nil {
-					n.composing.phones.Store(phones)
-				}
-				return phones, err
-			}, n.composing.phones.Load())
-			return nil
-		})
-	}
-	g.Go(func() error { return n.composing.notices.Run(ctx) })
-	for _, c := range n.composing.calendars {
-		g.Go(func() error {
-			n.runSource(ctx, c.Name, func(context.Context) (presence.Source, error) { return c, nil }, c)
-			return nil
-		})
-	}
 }
 
 // runSource takes what a source says until ctx ends. One that fails is opened again:
@@ -165,7 +158,7 @@ func (s *evidenceShare) attends(ctx context.Context, user jid.JID) bool {
 func (n *node) sourceMetrics() []admin.Labelled {
 	calendars := func(name, help string, labels []string, read func(emit func(float64, ...string), source string, s calendar.Stats)) admin.Labelled {
 		return admin.Labelled{Name: name, Help: help, Labels: labels, Read: func(emit func(float64, ...string)) {
-			for _, c := range n.composing.calendars {
+			for _, c := range n.composing.calendars.list() {
 				read(emit, c.Name, c.Stats())
 			}
 		}}
@@ -183,7 +176,7 @@ func (n *node) sourceMetrics() []admin.Labelled {
 		{Name: "deskline_sip_publications", Help: "Publications of lines in force.", Read: n.onPhones(func(s sip.Status) float64 { return float64(s.Publications) })},
 		{Name: "deskline_sip_subscriptions", Help: "Subscriptions to lines in force, of this node.", Read: n.onPhones(func(s sip.Status) float64 { return float64(s.Subscriptions) })},
 		{Name: "deskline_sip_away", Help: "1 for each SIP server that does not answer.", Labels: []string{"server"}, Read: func(emit func(float64, ...string)) {
-			if phones := n.composing.phones.Load(); phones != nil {
+			if phones := n.composing.phones.now(); phones != nil {
 				for server := range phones.Status().Away {
 					emit(1, server)
 				}
@@ -217,7 +210,7 @@ func rising(l admin.Labelled) admin.Labelled {
 
 func (n *node) onLists(name, help string, read func(sip.ListStatus) (value float64, ok bool)) admin.Labelled {
 	return admin.Labelled{Name: name, Help: help, Labels: []string{"list"}, Read: func(emit func(float64, ...string)) {
-		phones := n.composing.phones.Load()
+		phones := n.composing.phones.now()
 		if phones == nil {
 			return
 		}
@@ -231,7 +224,7 @@ func (n *node) onLists(name, help string, read func(sip.ListStatus) (value float
 
 func (n *node) onPhones(read func(sip.Status) float64) func(emit func(float64, ...string)) {
 	return func(emit func(float64, ...string)) {
-		if phones := n.composing.phones.Load(); phones != nil {
+		if phones := n.composing.phones.now(); phones != nil {
 			emit(read(phones.Status()))
 		}
 	}

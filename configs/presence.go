@@ -28,7 +28,7 @@ type Presence struct {
 	LinesFile     string        `key:"lines_file" live:"yes"`  // the same, one a row; "" = none
 	Numbers       Numbers       `key:"numbers"`
 	HTTP          PresenceHTTP  `key:"http"`
-	Calendars     []Calendar    `key:"calendars"`
+	Calendars     []Calendar    `key:"calendars" live:"yes"`
 	Asterisk      []Asterisk    `key:"asterisk" live:"yes"` // switches, in pbx.go
 	FreeSWITCH    []FreeSWITCH  `key:"freeswitch" live:"yes"`
 	Innovaphone   []Innovaphone `key:"innovaphone" live:"yes"`

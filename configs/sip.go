@@ -14,19 +14,19 @@ import (
 // SIP is how telephones tell what their lines do. Nothing listens unless
 // somebody may publish or is subscribed to.
 type SIP struct {
-	Listen          string         `key:"listen"`     // UDP and TCP
-	TLSListen       string         `key:"tls_listen"` // TLS
-	Transports      []string       `key:"transports"`
-	Trusted         []netip.Prefix `key:"trusted"` // who publishes without a password
-	Domains         []string       `key:"domains"` // of the lines published; empty = any
-	Realm           string         `key:"realm"`   // of digest
-	UsersFile       string         `key:"users_file"`
-	MinExpires      time.Duration  `key:"min_expires" min:"1s" max:"1h"`
-	MaxExpires      time.Duration  `key:"max_expires" min:"1m" max:"24h"`
-	MaxPublications int            `key:"max_publications" min:"1" max:"1000000"`
-	Rate            int            `key:"rate" min:"10" max:"1000000"` // messages a second of one address
-	CAFile          string         `key:"ca_file"`                     // PEM, of servers subscribed to; "" = the system's
-	Subscribe       []SIPServer    `key:"subscribe"`
+	Listen          string         `key:"listen" live:"yes"`     // UDP and TCP
+	TLSListen       string         `key:"tls_listen" live:"yes"` // TLS
+	Transports      []string       `key:"transports" live:"yes"`
+	Trusted         []netip.Prefix `key:"trusted" live:"yes"` // who publishes without a password
+	Domains         []string       `key:"domains" live:"yes"` // of the lines published; empty = any
+	Realm           string         `key:"realm" live:"yes"`   // of digest
+	UsersFile       string         `key:"users_file" live:"yes"`
+	MinExpires      time.Duration  `key:"min_expires" min:"1s" max:"1h" live:"yes"`
+	MaxExpires      time.Duration  `key:"max_expires" min:"1m" max:"24h" live:"yes"`
+	MaxPublications int            `key:"max_publications" min:"1" max:"1000000" live:"yes"`
+	Rate            int            `key:"rate" min:"10" max:"1000000" live:"yes"` // messages a second of one address
+	CAFile          string         `key:"ca_file"`                                // PEM, of servers subscribed to; "" = the system's
+	Subscribe       []SIPServer    `key:"subscribe" live:"yes"`
 }
 
 // SIPServer is a PBX whose lines are subscribed to, one of sip.subscribe.
