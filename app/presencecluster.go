@@ -328,7 +328,10 @@ func (s *evidenceShare) readAll(ctx context.Context) error {
 	var news live.News
 	for name, text := range notes {
 		if !s.adopt(text) && strings.Contains(name, "\x00") {
-			news.Drop = append(news.Drop, name)
+			if news.Drop == nil {
+				news.Drop = map[string]string{}
+			}
+			news.Drop[name] = text
 		}
 	}
 	if held {

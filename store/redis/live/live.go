@@ -89,6 +89,7 @@ var (
 	grantScript  = script("grant")
 	readScript   = script("read")
 	noteScript   = script("note")
+	forgetScript = script("forget")
 )
 
 func script(name string) *goredis.Script {

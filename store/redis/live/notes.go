@@ -20,11 +20,11 @@ const notesLast = 48 * time.Hour
 
 // News is what one node tells all others.
 type News struct {
-	From router.NodeID   `json:"from"`
-	Set  map[string]Note `json:"set,omitempty"`  // by name
-	Drop []string        `json:"drop,omitempty"` // notes that are no more
-	Said []string        `json:"said,omitempty"` // what is not kept
-	Rung []string        `json:"rung,omitempty"` // that calendars have changed, which is not kept either
+	From router.NodeID     `json:"from"`
+	Set  map[string]Note   `json:"set,omitempty"`  // by name
+	Drop map[string]string `json:"-"`              // texts of notes that are no more, by name; one that is another by now stays
+	Said []string          `json:"said,omitempty"` // what is not kept
+	Rung []string          `json:"rung,omitempty"` // that calendars have changed, which is not kept either
 }
 
 // Note is one version of a piece. A node that stood still or was cut off may tell an earlier one late; that
@@ -63,8 +63,11 @@ func (l *Shared) Announce(ctx context.Context, n News) error {
 			noteScript.Eval(ctx, p, []string{l.notesKey(), l.versionsKey()}, n.args(time.Now())...)
 		}
 		if len(n.Drop) > 0 {
-			p.HDel(ctx, l.notesKey(), n.Drop...)
-			p.HDel(ctx, l.versionsKey(), n.Drop...)
+			args := make([]any, 0, 2*len(n.Drop))
+			for name, text := range n.Drop {
+				args = append(args, name, text)
+			}
+			forgetScript.Eval(ctx, p, []string{l.notesKey(), l.versionsKey()}, args...)
 		}
 		p.Publish(ctx, l.notesChannel(), text)
 		return nil

@@ -40,7 +40,10 @@ func TestNotesInAnyOrder(t *testing.T) {
 	tell("short", "anew", 1, later)
 	want("short", "anew")
 
-	must(t, l.Announce(t.Context(), live.News{Drop: []string{"line"}}))
+	drop := func(text string) { must(t, l.Announce(t.Context(), live.News{Drop: map[string]string{"line": text}})) }
+	drop("refreshed") // it is another by now
+	want("line", "idle")
+	drop("idle")
 	want("line", "")
 	tell("line", "again", 1, later)
 	want("line", "again")
