@@ -162,11 +162,12 @@ func (s *evidenceShare) set(name string, note live.Note) {
 type choiceNote struct {
 	Chooser jid.JID         `json:"chooser"`
 	Choice  presence.Choice `json:"choice"`
+	At      time.Time       `json:"at"` // when the node that tells took it up
 }
 
 // ShareChoice implements presence.Cluster.
 func (s *evidenceShare) ShareChoice(user jid.JID, c presence.Choice) {
-	text, err := json.Marshal(choiceNote{user, c})
+	text, err := json.Marshal(choiceNote{user, c, time.Now()})
 	if err != nil {
 		return
 	}
@@ -218,7 +219,7 @@ func (s *evidenceShare) adopt(text string) bool {
 		return false
 	}
 	if user := note.Chooser; !user.IsZero() {
-		s.n.presence.AdoptChoice(user, note.Choice)
+		s.n.presence.AdoptChoice(user, note.Choice, note.At)
 		return note.Choice.State != "" && (note.Choice.Until.IsZero() || note.Choice.Until.After(time.Now()))
 	}
 	e := note.Evidence

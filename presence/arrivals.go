@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -78,7 +79,7 @@ func (a *arrivals) of(user jid.JID, since time.Time, list []router.Binding) []ro
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, one := range a.by[user] {
-		if !one.at.Before(since) {
+		if !one.at.Before(since) && !slices.ContainsFunc(list, func(b router.Binding) bool { return b.Full == one.own.Full }) {
 			list = append(list, one.own)
 		}
 	}
@@ -116,7 +117,7 @@ func (s *Service) correct(ctx context.Context, version uint64, own *router.Bindi
 	if bare := own.Full.Bare(); s.composer.turned(bare, version) {
 		errs = append(errs, s.retell(ctx, &p, bare, own))
 	}
-	return errors.Join(append(errs, s.cfg.Router.Send(ctx, p.letters))...)
+	return errors.Join(append(errs, s.deliver(ctx, p, *own))...)
 }
 
 // retell tells a resource of somebody who may not be there any more for it.
@@ -141,13 +142,14 @@ func (e *entry) hears(at time.Time) {
 // began is the time after which the node that tells contacts has looked for them. Who came before is told by it. It is called
 // with the lock held.
 func (e *entry) began(now time.Time) time.Time {
-	at := now
-	if e.at.Before(now) { // something begins or ends
-		at = e.at
+	at := now.Add(-skew)
+	if !e.stirred.IsZero() {
+		at = e.stirred
 	}
-	at = at.Add(-skew)
-	if !e.stirred.IsZero() && e.stirred.Before(at) {
-		return e.stirred
+	if !e.border.IsZero() && !e.border.After(now) { // something has begun or ended by itself
+		if border := e.border.Add(-skew); border.Before(at) {
+			at = border
+		}
 	}
 	return at
 }
@@ -177,7 +179,20 @@ func (s *Service) relay(ctx context.Context, user jid.JID, since time.Time) erro
 	for i := range came {
 		err = errors.Join(err, s.retell(ctx, &p, user, &came[i]))
 	}
-	return errors.Join(err, s.cfg.Router.Send(ctx, p.letters))
+	return errors.Join(err, s.deliver(ctx, p, came...))
+}
+
+// deliver sends to resources that came. If that takes long, as while Redis is away, others may have told them meanwhile what
+// is newer; they count as having come now, so that they are told it again.
+func (s *Service) deliver(ctx context.Context, p post, came ...router.Binding) error {
+	began := time.Now()
+	err := s.cfg.Router.Send(ctx, p.letters)
+	if now := time.Now(); now.Sub(began) >= lag/4 {
+		for _, own := range came {
+			s.arrivals.add(own, now)
+		}
+	}
+	return err
 }
 
 // chain goes through a list and what is not in it; nil = nothing.

@@ -74,29 +74,29 @@ func (s *Service) Choose(ctx context.Context, user jid.JID, c Choice) error {
 	if err := s.cfg.Choices.SetChoice(ctx, user, c); err != nil {
 		return fmt.Errorf("choose: %w", err)
 	}
-	s.AdoptChoice(user, c)
+	s.AdoptChoice(user, c, time.Now())
 	if s.cfg.Cluster != nil {
 		s.cfg.Cluster.ShareChoice(user, c)
 	}
 	return nil
 }
 
-// AdoptChoice takes a choice that is kept already, and reports whether it is news.
-func (s *Service) AdoptChoice(user jid.JID, c Choice) bool {
-	news := s.note(user, c)
+// AdoptChoice takes a choice that is kept already, and that a node took up at a time, and reports whether it is news.
+func (s *Service) AdoptChoice(user jid.JID, c Choice, at time.Time) bool {
+	news := s.note(user, c, at)
 	if news {
 		// What another node is telling contacts of the same user is heard first.
-		at := time.Now().Add(s.composer.settings.Load().Gather)
-		s.composer.with(user, false, func(sh *shard, e *entry) { sh.plan(e, at) })
+		due := time.Now().Add(s.composer.settings.Load().Gather)
+		s.composer.with(user, false, func(sh *shard, e *entry) { sh.plan(e, due) })
 	}
 	return news
 }
 
 // note takes a choice that whoever calls lets contacts know.
-func (s *Service) note(user jid.JID, c Choice) (news bool) {
+func (s *Service) note(user jid.JID, c Choice, at time.Time) (news bool) {
 	s.composer.with(user, c.counts(time.Now()), func(_ *shard, e *entry) {
 		if news = c.Since.After(e.choice.Since); news {
-			e.hears(c.Since)
+			e.hears(at)
 			e.choice = c
 		}
 	})
@@ -114,7 +114,7 @@ func (s *Service) recall(ctx context.Context, user jid.JID) {
 		return
 	}
 	// The presence that comes is told with it, and looked at again after that.
-	if c.counts(time.Now()) && s.note(user, c) && s.cfg.Cluster != nil {
+	if c.counts(time.Now()) && s.note(user, c, time.Now()) && s.cfg.Cluster != nil {
 		s.cfg.Cluster.ShareChoice(user, c)
 	}
 }

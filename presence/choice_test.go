@@ -87,7 +87,7 @@ func TestChoiceEnds(t *testing.T) {
 		// Of two the later counts, though the earlier is told last.
 		choose("away", time.Hour)
 		old := presence.Choice{State: presence.Unavailable, Since: time.Now().Add(-time.Minute)}
-		if w.p.AdoptChoice(person("alice"), old) {
+		if w.p.AdoptChoice(person("alice"), old, time.Now()) {
 			t.Error("an old choice is taken")
 		}
 		pass(2 * time.Hour)

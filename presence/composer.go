@@ -53,6 +53,7 @@ type entry struct {
 	relayed uint64 // and that which those who came here were told of
 	// stirred is when the first of what changed since the last look was heard of, by whichever node; zero = nothing did.
 	stirred time.Time
+	border  time.Time // when something begins or ends by itself, as the last look found
 	// sent is what contacts know of each resource; the bare JID stands for a phone.
 	sent    map[jid.JID]key
 	changed time.Time // when sent did, last

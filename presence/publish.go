@@ -234,7 +234,7 @@ func (s *Service) judge(sh *shard, e *entry, list []router.Binding, now time.Tim
 	if e.turned > e.relayed && len(v.news) == 0 {
 		v.relay = e.began(now)
 	}
-	e.relayed, e.stirred = e.turned, time.Time{}
+	e.relayed, e.stirred, e.border = e.turned, time.Time{}, next
 	if !next.IsZero() {
 		sh.plan(e, next)
 	}
