@@ -48,7 +48,7 @@ func (n *node) buildPresence() error {
 	n.people.sinks = append(n.people.sinks, func(source string) people.Sink { return c.lineMap.Sink(source) },
 		func(source string) people.Sink { return c.teams.Sink(source) })
 	c.lines = lines.New(lines.Config{
-		Map: c.lineMap, Observe: n.presence.Observe, MaxLines: n.cfg.Presence.HTTP.MaxLines, Settings: lineSettings(n.cfg), Log: n.log,
+		Map: c.lineMap, Observe: n.presence.Observe, Ready: n.tellsOthers, MaxLines: n.cfg.Presence.HTTP.MaxLines, Settings: lineSettings(n.cfg), Log: n.log,
 		// The edge is made later, and before anybody asks.
 		AllowOrigin: func(r *http.Request) (string, bool) { return n.edge.AllowOrigin(r) },
 		Peer:        func(r *http.Request) (netip.AddrPort, bool) { return n.edge.Peer(r) },

@@ -30,6 +30,7 @@ type evidenceShare struct {
 	// settled are the nodes that lived a while ago. One that has come since may not know yet what contacts were told:
 	// who told them goes on for so long, so that some things are told twice and none by nobody.
 	settled atomic.Pointer[map[router.NodeID]bool]
+	alone   atomic.Int64 // since when the node is cut off, as far as somebody asked; 0 = it is not
 
 	mu   sync.Mutex // guards all below
 	next live.News
@@ -72,6 +73,30 @@ func (s *evidenceShare) Owns(user jid.JID) bool {
 func (s *evidenceShare) current() bool {
 	since, held := s.n.shared.Held()
 	return held && int64(since) == s.heard.Load()
+}
+
+// aloneFor is how long what is told a node that is cut off waits: as long as Redis takes to fail over, as a rule.
+const aloneFor = 3 * time.Second
+
+// await reports whether this node is current, for which it waits until it has been cut off for long.
+func (s *evidenceShare) await(ctx context.Context) bool {
+	for !s.current() {
+		s.alone.CompareAndSwap(0, time.Now().UnixNano())
+		if since := s.alone.Load(); since != 0 && time.Since(time.Unix(0, since)) >= aloneFor {
+			return false
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return true
+}
+
+// tellsOthers waits a moment for what is told this node to reach the others, and reports whether it will.
+func (n *node) tellsOthers(ctx context.Context) bool {
+	return n.composing.share == nil || n.composing.share.await(ctx)
 }
 
 // prefers reports whether this node is, of the living ones and those in among, the one whose hash
@@ -243,6 +268,8 @@ func (s *evidenceShare) run(ctx context.Context) error {
 		case <-tick.C:
 			if _, held := s.n.shared.Held(); held && !s.current() && retry == nil {
 				s.stir(s.read)
+			} else if s.current() {
+				s.alone.Store(0)
 			}
 			if now := s.living(); !maps.Equal(now, living) {
 				living, changed, settled = now, time.Now(), false

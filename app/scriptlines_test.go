@@ -17,21 +17,30 @@ func (s *stage) reportLine(ctx context.Context, order string) error {
 	s.mu.Lock()
 	address := fmt.Sprintf("http://%s/presence/v1/lines/%s", s.addr, url.PathEscape(line))
 	s.mu.Unlock()
+	for {
+		status, text, err := s.tellLine(ctx, address, report)
+		if err == nil && status != http.StatusOK && status != http.StatusServiceUnavailable { // as on a machine that stands still for seconds
+			err = fmt.Errorf("%d: %s", status, text)
+		}
+		if err != nil || status == http.StatusOK {
+			return err
+		}
+	}
+}
+
+func (s *stage) tellLine(ctx context.Context, address, report string) (status int, text []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, address, strings.NewReader(report))
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+s.cfg.Presence.HTTP.Token.Reveal())
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(resp.Body)
-		return fmt.Errorf("%s: %s", resp.Status, text)
-	}
-	return nil
+	text, err = io.ReadAll(resp.Body)
+	return resp.StatusCode, text, err
 }
 
 // known returns what a node knows of a user's lines.

@@ -86,6 +86,10 @@ func (s *Service) serveGet(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Service) serveDelete(w http.ResponseWriter, r *http.Request) {
+	if !s.ready(r.Context()) {
+		alone(w)
+		return
+	}
 	if !s.remove(r.Context(), r.PathValue("line"), time.Now()) {
 		answer(w, http.StatusNotFound, problem{Error: "nothing is known of this line"})
 		return
@@ -116,6 +120,8 @@ func (s *Service) servePut(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case errors.Is(err, errStale):
 		answer(w, http.StatusConflict, problem{Error: err.Error(), Seq: &v.Seq})
+	case errors.Is(err, errAlone):
+		alone(w)
 	case errors.Is(err, errFull):
 		answer(w, http.StatusInsufficientStorage, problem{Error: err.Error()})
 	case err != nil:
@@ -123,6 +129,11 @@ func (s *Service) servePut(w http.ResponseWriter, r *http.Request) {
 	default:
 		answer(w, http.StatusOK, v)
 	}
+}
+
+func alone(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", "2")
+	answer(w, http.StatusServiceUnavailable, problem{Error: errAlone.Error()})
 }
 
 // parse reads one report, and nothing behind it.
@@ -208,7 +219,11 @@ func (s *Service) serveBulk(w http.ResponseWriter, r *http.Request) {
 	})
 	_ = control.SetWriteDeadline(time.Now().Add(10 * time.Second)) // the one of the request may be over
 	status := http.StatusOK
-	if sum.Taken+sum.Stale == 0 && sum.Failed > 0 {
+	switch {
+	case sum.Ended == errAlone.Error():
+		w.Header().Set("Retry-After", "2")
+		status = http.StatusServiceUnavailable
+	case sum.Taken+sum.Stale == 0 && sum.Failed > 0:
 		status = http.StatusBadRequest
 	}
 	answer(w, status, sum)
@@ -238,8 +253,8 @@ func (s *Service) feed(ctx context.Context, body io.Reader, wait func()) summary
 		case len(data) > 0:
 			s.row(ctx, row, data, &sum)
 		}
-		if err != nil {
-			if !errors.Is(err, io.EOF) {
+		if err != nil || sum.Ended != "" {
+			if sum.Ended == "" && !errors.Is(err, io.EOF) {
 				sum.Ended = err.Error()
 			}
 			return sum
@@ -252,6 +267,9 @@ func (s *Service) row(ctx context.Context, row int, data []byte, sum *summary) {
 	switch _, err := s.take(ctx, data, &r); {
 	case errors.Is(err, errStale):
 		sum.Stale++
+	case errors.Is(err, errAlone):
+		sum.Ended = err.Error()
+		sum.fail(row, r.Line, err)
 	case err != nil:
 		sum.fail(row, r.Line, err)
 	default:

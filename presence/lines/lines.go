@@ -46,8 +46,10 @@ type Settings struct {
 
 // Config joins a [Service] to the node.
 type Config struct {
-	Map      Map
-	Observe  func(presence.Evidence) error // never waits
+	Map     Map
+	Observe func(presence.Evidence) error // never waits
+	// Ready waits a moment for what is told here to reach the other nodes, and reports whether it will; nil = there are none.
+	Ready    func(context.Context) bool
 	MaxLines int
 	Settings Settings
 	Log      *slog.Logger
@@ -222,6 +224,7 @@ var (
 	errStale = errors.New("seq is lower than the one known")
 	errLong  = errors.New("the row is too long")
 	errFull  = errors.New("too many lines: presence.http.max_lines")
+	errAlone = errors.New("this node is cut off from the others: tell another one, or this one again")
 )
 
 func badID(id string) error {
@@ -257,6 +260,9 @@ func (s *Service) put(ctx context.Context, id string, r *report, now time.Time) 
 		}
 		ttl = time.Duration(*r.TTL) * time.Second
 	}
+	if !s.ready(ctx) {
+		return view{}, errAlone
+	}
 	users := s.cfg.Map.Users(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -289,6 +295,8 @@ func (s *Service) put(ctx context.Context, id string, r *report, now time.Time) 
 	s.tell(ctx, l, users)
 	return l.view(), nil
 }
+
+func (s *Service) ready(ctx context.Context) bool { return s.cfg.Ready == nil || s.cfg.Ready(ctx) }
 
 func busy(l presence.Line) bool { return l == presence.LineHeld || l == presence.LineInCall }
 

@@ -1,6 +1,7 @@
 package lines_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -272,4 +274,31 @@ func FuzzRow(f *testing.F) {
 		}
 		h.said = nil
 	})
+}
+
+// TestAlone has a node be cut off from the others.
+func TestAlone(t *testing.T) {
+	var alone atomic.Bool
+	h := newHouseOf(t, func(c *lines.Config) { c.Ready = func(context.Context) bool { return !alone.Load() } })
+	const one = "/presence/v1/lines/2001"
+	put := func(want int) {
+		t.Helper()
+		if status, text := h.do("PUT", one, token, `{"state":"idle"}`); status != want {
+			t.Errorf("%d %s", status, text)
+		}
+	}
+	put(200)
+	alone.Store(true)
+	put(503)
+	if status, text := h.do("DELETE", one, token, ""); status != 503 {
+		t.Errorf("%d %s", status, text)
+	}
+	if status, text := h.do("POST", "/presence/v1/lines", token, `{"line":"2001","state":"in-call"}`); status != 503 || !strings.Contains(text, `"ended":"this node is cut off`) {
+		t.Errorf("%d %s", status, text)
+	}
+	alone.Store(false)
+	put(200)
+	if got := h.heard(); got != "alice 2001 idle, alice 2001 idle" {
+		t.Error(got)
+	}
 }
