@@ -175,7 +175,13 @@ func (s *Service) review(ctx context.Context, user jid.JID) {
 	}
 	now := time.Now()
 	var v verdict
-	s.composer.with(user, false, func(sh *shard, e *entry) { v = s.judge(sh, e, list, now) })
+	s.composer.with(user, false, func(sh *shard, e *entry) {
+		if e.touched != touched { // the list may be from before what was said meanwhile
+			sh.plan(e, now)
+			return
+		}
+		v = s.judge(sh, e, list, now)
+	})
 	if !v.relay.IsZero() {
 		if err := s.relay(ctx, user, v.relay); err != nil {
 			s.again(ctx, user, err)
