@@ -45,7 +45,7 @@ go_tests() {
 	fi
 	# go vet has a part of its own. Most of what the longest tests do is wait, so more of them go together than
 	# there are processors.
-	go test $race -vet=off -parallel 4 -timeout 10m ./...
+	go test $race -vet=off -parallel 6 -timeout 10m ./...
 }
 
 # fuzzing is under way beside the Go tests, on what processor time those leave, for
